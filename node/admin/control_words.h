@@ -1,0 +1,56 @@
+/* control_words: what is said on the control socket, as bytes in and structs out. No socket here: control.h has it.
+ *
+ * The client sends one line, a verb and, where the table says so, one argument behind one space:
+ *
+ *     stats\n
+ *     purge https://registry.test/left-pad\n
+ *
+ * and gets one line, then perhaps JSON, then the end of the connection:
+ *
+ *     ok\n{"node": ...}\n
+ *     error this is no URL\n
+ *
+ * One request per connection. Whether an argument makes sense (a URL, say) is for the command to find out. */
+#ifndef NODE_ADMIN_CONTROL_WORDS_H
+#define NODE_ADMIN_CONTROL_WORDS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "node/base/span.h"
+
+/* verb, word, has an argument */
+#define CONTROL_WORDS_TABLE(X)                                                                                         \
+	X(STATS, "stats", false) /* the JSON of statsjson.h */                                                         \
+	X(PURGE, "purge", true)  /* a URL, all its variants; {"purged": n} */
+
+enum control_verb {
+#define X(id, word, arg) CONTROL_##id,
+	CONTROL_WORDS_TABLE(X)
+#undef X
+		CONTROL_VERB_COUNT
+};
+
+#define CONTROL_WORDS_LINE_MAX 16384 /* of a request, its '\n' included; URLs are the longest thing in it */
+#define CONTROL_WORDS_ANSWER_MAX 512 /* of an error or a purge answer, whatever they say */
+
+struct control_request {
+	enum control_verb verb;
+	struct span arg; /* printable ASCII without spaces, not empty; or SPAN_NONE when the verb has none */
+};
+
+enum control_words_result { CONTROL_WORDS_DONE, CONTROL_WORDS_MORE, CONTROL_WORDS_BAD };
+
+/* `bytes` is all that came so far. DONE: *out borrows from bytes. BAD: *why is a sentence for control_words_error. */
+enum control_words_result control_words_parse(struct span bytes, struct control_request *out, const char **why);
+
+const char *control_words_verb(enum control_verb);
+
+/* "ok" and the line's end; a payload may follow. */
+void control_words_ok(struct buf *);
+/* "ok", {"purged": n}. */
+void control_words_purged(struct buf *, uint64_t n);
+/* "error TEXT": control characters become '?', what is beyond 400 bytes is cut. */
+void control_words_error(struct buf *, struct span text);
+
+#endif

@@ -1,0 +1,229 @@
+/* entry: one response, from the moment somebody sends for it until nobody holds it any more.
+ *
+ * Phases, and who moves it on:
+ *
+ *   NEW       in the index as pending; a flight (fetch/) has set out for it          index_find
+ *   FILLING   the head is known, the body is coming                                  entry_set_head
+ *   COMPLETE  all is there; published in the index if it may be stored               entry_end, then index_publish
+ *   FAILED    no answer came, or it broke off                                        entry_end
+ *   MARK      no response at all: remembers that this URL's answers cannot be shared (hit-for-miss), until a time
+ *
+ * Those who wait watch the entry, not the flight: a watch (below) is told on its own loop when something has changed, and then
+ * asks entry_look. The flight alone writes; it belongs to one loop, watches to any.
+ *
+ * The head is immutable: a 304 makes a new head over the same body, swapped under the shard's lock. References are counted; the
+ * index, the eviction heap, the flight and every reader hold one each.
+ *
+ * Locks: fields marked [s] belong to the index shard's lock, [f] to the flight's loop, [c] never change after the entry is
+ * made. The shard's lock is held for pointer work only, and no other lock is taken under it. */
+#ifndef NODE_CACHE_ENTRY_H
+#define NODE_CACHE_ENTRY_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "node/base/clock.h"
+#include "node/base/heap.h"
+#include "node/base/map.h"
+#include "node/base/reason.h"
+#include "node/base/span.h"
+#include "node/cache/body.h"
+#include "node/cache/key.h"
+#include "node/net/loop.h"
+#include "proto/fresh.h"
+
+/* ---- heads ---- */
+
+/* Where a piece of head.text is; n == 0: not there. */
+struct head_part {
+	uint32_t at, n;
+};
+
+struct head {
+	_Atomic unsigned refs;
+	uint16_t status;
+	bool has_length;      /* the origin said how long the body is */
+	bool is_html;
+	uint64_t length;      /* of the body, if has_length */
+	mono_us received;     /* when the head came: ages count from here */
+	wall_ms received_wall;
+	wall_ms date, last_modified; /* HTTPDATE_NONE: not given */
+	struct fresh_terms terms;
+	struct head_part phrase, etag, type, vary, url; /* url: the store-id */
+	uint32_t n;           /* bytes of fields: text[0 .. n) */
+	char text[];          /* end-to-end fields, formatted, each with CRLF; then phrase, vary, url */
+};
+
+struct head *head_ref(struct head *);
+void head_unref(struct head **); /* clears it; any thread */
+
+static inline struct span head_part(const struct head *h, struct head_part p)
+{
+	return span_of(h->text + p.at, p.n);
+}
+
+/* What the head says of Age and freshness after it has been here until `now`. */
+static inline dur_ms head_here(const struct head *h, mono_us now)
+{
+	return (now - h->received) / 1000;
+}
+
+/* ---- entries ---- */
+
+enum entry_phase { ENTRY_NEW, ENTRY_FILLING, ENTRY_COMPLETE, ENTRY_FAILED, ENTRY_MARK };
+
+/* What came of a flight for those who wait, in phases COMPLETE and FAILED. */
+enum entry_outcome {
+	ENTRY_FILLED,      /* here is the response */
+	ENTRY_NOT_MODIFIED, /* 304 to the flight's own condition: the stored response has been freshened, look again */
+	ENTRY_LOOK_AGAIN,  /* the answer is for one variant or one requester only, and not for you: look again */
+	ENTRY_BROKEN,      /* `why` */
+};
+
+struct watchers; /* entry.c: only while the entry is filled or watched */
+struct shard;
+
+/* A credential that the origin has accepted for this very response, and until when that is believed. */
+struct entry_pass {
+	struct key_credential credential;
+	mono_us until;
+};
+
+struct entry {
+	unsigned magic;
+	_Atomic unsigned refs;
+	struct map_node node;       /* [s] in published or pending */
+	struct key key;             /* [c] primary */
+	struct key_variant variant; /* [s] set before it is published */
+	struct key_credential who;  /* [c] pending: for whom it was begun; only the same may join */
+	struct shard *shard;        /* [c] */
+	struct head *head;          /* [s] */
+	struct body body;
+	struct watchers *watchers; /* [s] NULL when complete and unwatched */
+	struct heap_node evict;    /* the store's lock */
+	double evict_key;          /* the store's lock */
+	uint32_t evict_refs;       /* the store's lock */
+	uint64_t charge;           /* the store's lock; bytes that this entry costs */
+	_Atomic uint32_t hits;     /* since it was last weighed */
+	uint8_t phase;             /* [s] enum entry_phase */
+	uint8_t outcome;           /* [s] enum entry_outcome */
+	uint8_t why;               /* [s] enum reason, for ENTRY_BROKEN */
+	bool in_index;             /* [s] */
+	bool is_pending;           /* [s] in the map of pending ones */
+	bool joinable;             /* [s] pending: others may wait for it */
+	bool shared;               /* [s] those who have joined may read it */
+	bool guarded;              /* [s] stored from an authorised request: only for credentials in `passes` */
+	bool stored;               /* [s] kept whole; false: a window over a body that goes by */
+	bool begun_to_go;          /* [s] not stored: the window has left the beginning; who comes now comes too late */
+	bool purged;               /* [s] pending: must not be published any more */
+	uint8_t n_passes;          /* [s] */
+	struct entry_pass *passes; /* [s] at most ENTRY_MAX_PASSES, the oldest goes */
+	mono_us mark_until;        /* [s] ENTRY_MARK */
+};
+
+#define ENTRY_MAGIC 0xe47291c0
+#define ENTRY_MAX_PASSES 32
+
+/* What an entry costs besides its chunks; takes the shard's lock. */
+uint64_t entry_overhead(struct entry *);
+
+struct entry *entry_ref(struct entry *);
+void entry_unref(struct entry **); /* clears it; the last one frees; any thread */
+
+/* ---- looking ---- */
+
+struct entry_view {
+	enum entry_phase phase;
+	enum entry_outcome outcome;
+	enum reason why;
+	struct head *head; /* one reference for the caller (head_unref); NULL in phase NEW */
+	struct key_variant variant;
+	bool stored, guarded;
+	/* Who joined may read it (if the variant fits). False: it is for the one who began alone, or the beginning has gone by (one who
+	 * starts a watch first and looks then cannot be overtaken in between). */
+	bool shared;
+};
+
+void entry_look(struct entry *, struct entry_view *out);
+
+/* Has this credential been accepted for a guarded entry, lately? Also true for one that is not guarded. */
+bool entry_admits(struct entry *, const struct key_credential *, mono_us now);
+/* The origin has said 200 or 304 to it. Nobody in particular (anonymous): the guard falls. */
+void entry_admit(struct entry *, const struct key_credential *, mono_us until);
+
+/* ---- watching ---- */
+
+typedef void entry_on_change_f(void *cookie);
+
+/* Embedded in whoever waits; belongs to its loop's thread. */
+struct entry_watch {
+	TAILQ_ENTRY(entry_watch) link;
+	unsigned round; /* of the walk that has told it last */
+	struct entry *entry; /* NULL: not watching */
+	struct loop *loop;
+	void *set;
+	entry_on_change_f *on_change;
+	void *cookie;
+	uint64_t pos; /* [s] how far this reader has come */
+};
+
+/* From now on on_change comes (never from inside) whenever something of the entry has changed, until entry_watch_stop. Look once
+ * after starting: what changed before is not told. Holds a reference. `from` is the reader's position. */
+void entry_watch_start(struct entry_watch *, struct entry *, struct loop *, uint64_t from, entry_on_change_f *, void *cookie);
+/* The reader has come this far: lets a window move on. */
+void entry_watch_advance(struct entry_watch *, uint64_t pos);
+/* Harmless when not watching. */
+void entry_watch_stop(struct entry_watch *);
+
+/* ---- for the flight, on its loop ---- */
+
+struct entry_filler {
+	struct loop *loop;
+	/* Posted to the flight's loop when the last watcher has left, or when a reader of a window has moved on. */
+	loop_fn *on_readers;
+	void *arg; /* kept valid by the flight until entry_end */
+};
+
+/* Takes the head. Phase NEW → FILLING. */
+struct entry_terms {
+	bool stored, guarded; /* as in struct entry */
+	bool shared;          /* those who have joined may read it */
+	bool joinable;        /* others may join from now on */
+	struct key_variant variant;
+};
+
+void entry_set_head(struct entry *, struct head *head, const struct entry_terms *);
+/* The head of a published entry is replaced (a 304 came). Takes the head. */
+void entry_swap_head(struct entry *, struct head *head);
+void entry_set_filler(struct entry *, const struct entry_filler *);
+/* More about a failure, for error texts; at most ENTRY_DETAIL_BYTES. Before entry_end. */
+#define ENTRY_DETAIL_BYTES 200
+void entry_set_detail(struct entry *, struct span);
+/* Copied to out; empty when there is none. */
+void entry_detail(struct entry *, char out[ENTRY_DETAIL_BYTES + 1]);
+/* After body_publish, from time to time: wakes the watchers. `self` is the loop that calls: its own watchers are told without
+ * a post. */
+void entry_grown(struct entry *, struct loop *self);
+/* The end. Watchers are woken. True: a post of on_readers is still on its way, and `arg` must live until it has come. */
+bool entry_end(struct entry *, enum entry_outcome, enum reason why, struct loop *self);
+/* It is too large to keep: from now on only those who watch now read it, through a window. */
+void entry_unstore(struct entry *);
+
+struct entry_readers {
+	unsigned n;
+	uint64_t slowest; /* position of the one furthest behind; UINT64_MAX without readers */
+};
+
+/* What lies before the slowest may be trimmed afterwards, unless the body is stored. `told`: this is the call of on_readers; from
+ * now on a further change posts again. */
+struct entry_readers entry_readers(struct entry *, bool told);
+
+/* ---- for the index ---- */
+
+struct entry *entry_new(struct shard *, const struct key *);
+pthread_mutex_t *shard_lock(struct shard *);
+
+#endif

@@ -1,0 +1,364 @@
+#include "node/cache/index.h"
+
+#include <stdlib.h>
+
+#include "node/base/check.h"
+#include "node/base/mem.h"
+
+#define SHARDS 64
+
+struct shard {
+	pthread_mutex_t lock;
+	struct map published, pending;
+	char apart[24]; /* two shards do not share a cache line */
+};
+
+struct index {
+	unsigned magic;
+	index_on_removed_f *on_removed;
+	void *cookie;
+	struct shard shards[SHARDS];
+};
+
+#define INDEX_MAGIC 0x17de8a55
+
+/* What map_find is asked for. */
+struct wanted {
+	const struct key *key;
+	const struct key_variant *variant;   /* NULL: any */
+	const struct key_credential *who;    /* pending only; NULL: any */
+};
+
+static struct entry *entry_of(struct map_node *node)
+{
+	return (struct entry *)(void *)((char *)node - offsetof(struct entry, node));
+}
+
+static bool is_wanted(const struct map_node *node, const void *wanted)
+{
+	const struct entry *e = (const void *)((const char *)node - offsetof(struct entry, node));
+	const struct wanted *w = wanted;
+
+	if (!key_same(&e->key, w->key))
+		return false;
+	if (w->variant && !key_variant_same(&e->variant, w->variant))
+		return false;
+	return !w->who || key_credential_same(&e->who, w->who);
+}
+
+static struct shard *shard_of(struct index *x, const struct key *key)
+{
+	return &x->shards[key->b[KEY_BYTES - 1] % SHARDS];
+}
+
+pthread_mutex_t *shard_lock(struct shard *s)
+{
+	return &s->lock;
+}
+
+struct index *index_new(index_on_removed_f *on_removed, void *cookie)
+{
+	struct index *x = NEW(struct index);
+
+	x->magic = INDEX_MAGIC;
+	x->on_removed = on_removed;
+	x->cookie = cookie;
+	for (int i = 0; i < SHARDS; i++)
+		pthread_mutex_init(&x->shards[i].lock, NULL);
+	return x;
+}
+
+static void removed(struct index *x, struct entry *e)
+{
+	x->on_removed(x->cookie, e);
+	entry_unref(&e);
+}
+
+/* Under the lock; the index's reference passes to the caller. */
+static void take_out(struct shard *s, struct entry *e)
+{
+	map_remove(&s->published, &e->node);
+	e->in_index = false;
+}
+
+void index_free(struct index *x)
+{
+	if (!x)
+		return;
+	CHECK(x, INDEX_MAGIC);
+	for (int i = 0; i < SHARDS; i++) {
+		struct shard *s = &x->shards[i];
+		struct map_node *node;
+
+		while ((node = map_next(&s->published, NULL)) != NULL) {
+			struct entry *e = entry_of(node);
+
+			take_out(s, e);
+			removed(x, e);
+		}
+		map_fini(&s->published);
+		map_fini(&s->pending);
+		pthread_mutex_destroy(&s->lock);
+	}
+	x->magic = 0;
+	free(x);
+}
+
+/* ---- Vary ---- */
+
+/* Under the lock: the head whose Vary decides for this key, with a reference; NULL when none varies (so far). */
+static struct head *varying_head(struct shard *s, const struct key *key)
+{
+	struct wanted any = {.key = key};
+	struct map_node *node = map_find(&s->published, key_hash(key), is_wanted, &any);
+
+	if (!node || !entry_of(node)->head)
+		node = map_find(&s->pending, key_hash(key), is_wanted, &any);
+	if (!node || !entry_of(node)->head || !entry_of(node)->head->vary.n)
+		return NULL;
+	return head_ref(entry_of(node)->head);
+}
+
+/* Which variant the request needs, by what is known now. Leaves with the lock held. */
+static void lock_with_variant(struct shard *s, const struct index_ask *ask, struct key_variant *variant)
+{
+	struct head *head;
+	struct vary vary;
+
+	memset(variant, 0, sizeof(*variant));
+	pthread_mutex_lock(&s->lock);
+	head = varying_head(s, &ask->key);
+	if (!head)
+		return;
+	pthread_mutex_unlock(&s->lock);
+	vary_parse(head_part(head, head->vary), &vary);
+	key_variant(variant, &vary, ask->request);
+	head_unref(&head);
+	pthread_mutex_lock(&s->lock);
+}
+
+/* ---- looking up and beginning ---- */
+
+/* Under the lock. */
+static struct entry *find_published(struct shard *s, const struct key *key, const struct key_variant *variant)
+{
+	struct wanted w = {.key = key, .variant = variant};
+	struct map_node *node = map_find(&s->published, key_hash(key), is_wanted, &w);
+
+	return node ? entry_of(node) : NULL;
+}
+
+struct entry *index_lookup(struct index *x, const struct index_ask *ask, mono_us now)
+{
+	struct shard *s = shard_of(x, &ask->key);
+	struct key_variant variant;
+	struct entry *e;
+	bool expired;
+
+	CHECK(x, INDEX_MAGIC);
+	lock_with_variant(s, ask, &variant);
+	e = find_published(s, &ask->key, &variant);
+	expired = e && e->phase == ENTRY_MARK && e->mark_until <= now;
+	if (expired)
+		take_out(s, e);
+	else if (e)
+		entry_ref(e);
+	pthread_mutex_unlock(&s->lock);
+	if (expired) {
+		removed(x, e);
+		return NULL;
+	}
+	return e;
+}
+
+/* Under the lock: a pending entry that this one may wait for. */
+static struct entry *find_joinable(struct shard *s, const struct index_ask *ask, const struct key_variant *variant)
+{
+	struct wanted w = {.key = &ask->key, .variant = variant, .who = &ask->who};
+	struct map_node *node = map_find(&s->pending, key_hash(&ask->key), is_wanted, &w);
+
+	return node && entry_of(node)->joinable ? entry_of(node) : NULL;
+}
+
+enum index_begin index_begin(struct index *x, const struct index_ask *ask, const struct entry *seen, const struct head *seen_head,
+			     bool may_join, struct entry **out)
+{
+	struct shard *s = shard_of(x, &ask->key);
+	struct key_variant variant;
+	struct entry *e, *published;
+
+	CHECK(x, INDEX_MAGIC);
+	lock_with_variant(s, ask, &variant);
+	published = find_published(s, &ask->key, &variant);
+	if (published != seen || (published && published->head != seen_head)) {
+		pthread_mutex_unlock(&s->lock);
+		return INDEX_CHANGED;
+	}
+	e = may_join ? find_joinable(s, ask, &variant) : NULL;
+	if (e) {
+		*out = entry_ref(e);
+		pthread_mutex_unlock(&s->lock);
+		return INDEX_JOINED;
+	}
+	e = entry_new(s, &ask->key);
+	e->variant = variant;
+	e->who = ask->who;
+	e->joinable = may_join;
+	e->is_pending = true;
+	map_insert(&s->pending, &e->node, key_hash(&ask->key));
+	pthread_mutex_unlock(&s->lock);
+	*out = e;
+	return INDEX_BEGUN;
+}
+
+struct entry *index_private(struct index *x)
+{
+	static const struct key none;
+
+	return entry_new(&x->shards[0], &none);
+}
+
+/* ---- the end of pending ---- */
+
+/* Under the lock. */
+static void leave_pending(struct shard *s, struct entry *e)
+{
+	if (!e->is_pending)
+		return;
+	map_remove(&s->pending, &e->node);
+	e->is_pending = false;
+	e->joinable = false;
+}
+
+void index_withdraw(struct index *x, struct entry *e)
+{
+	struct shard *s = e->shard;
+
+	(void)x;
+	pthread_mutex_lock(&s->lock);
+	leave_pending(s, e);
+	pthread_mutex_unlock(&s->lock);
+}
+
+/* Under the lock: what a new entry puts out of date. One of the same variant; and when one varies and the other does not, the older
+ * view of this URL as a whole. */
+static struct entry *find_replaced(struct shard *s, const struct entry *e)
+{
+	static const struct key_variant none;
+	struct wanted w = {.key = &e->key};
+	struct map_node *node;
+
+	if (!key_variant_same(&e->variant, &none)) {
+		struct entry *plain = find_published(s, &e->key, &none);
+
+		return plain ? plain : find_published(s, &e->key, &e->variant);
+	}
+	node = map_find(&s->published, key_hash(&e->key), is_wanted, &w);
+	return node ? entry_of(node) : NULL;
+}
+
+/* Under the lock. */
+static void put_in(struct shard *s, struct entry *e)
+{
+	leave_pending(s, e);
+	map_insert(&s->published, &e->node, key_hash(&e->key));
+	e->in_index = true;
+	entry_ref(e);
+}
+
+bool index_publish(struct index *x, struct entry *e)
+{
+	struct shard *s = e->shard;
+	struct entry *old;
+	bool purged;
+
+	CHECK(e, ENTRY_MAGIC);
+	/* What it replaces goes first, one by one; it takes its place in the same step in which it stops being pending, so that
+	 * nobody who looks finds neither. */
+	do {
+		pthread_mutex_lock(&s->lock);
+		purged = e->purged;
+		old = purged ? NULL : find_replaced(s, e);
+		if (old)
+			take_out(s, old);
+		else if (purged)
+			leave_pending(s, e);
+		else
+			put_in(s, e);
+		pthread_mutex_unlock(&s->lock);
+		if (old)
+			removed(x, old);
+	} while (old);
+	return !purged;
+}
+
+struct entry *index_mark(struct index *x, const struct key *key, mono_us until)
+{
+	struct entry *e = entry_new(shard_of(x, key), key);
+
+	e->phase = ENTRY_MARK;
+	e->mark_until = until;
+	index_publish(x, e);
+	return e;
+}
+
+bool index_remove(struct index *x, struct entry *e)
+{
+	struct shard *s = e->shard;
+	bool was;
+
+	pthread_mutex_lock(&s->lock);
+	was = e->in_index;
+	if (was)
+		take_out(s, e);
+	pthread_mutex_unlock(&s->lock);
+	if (was)
+		removed(x, e);
+	return was;
+}
+
+unsigned index_purge(struct index *x, const struct key *key)
+{
+	struct shard *s = shard_of(x, key);
+	struct wanted w = {.key = key};
+	struct map_node *node;
+	unsigned n = 0;
+
+	for (;;) {
+		struct entry *e = NULL;
+		bool counts = false;
+
+		pthread_mutex_lock(&s->lock);
+		node = map_find(&s->published, key_hash(key), is_wanted, &w);
+		if (node) {
+			e = entry_of(node);
+			counts = e->phase != ENTRY_MARK;
+			take_out(s, e);
+		} else {
+			while ((node = map_find(&s->pending, key_hash(key), is_wanted, &w)) != NULL) {
+				entry_of(node)->purged = true;
+				leave_pending(s, entry_of(node));
+			}
+		}
+		pthread_mutex_unlock(&s->lock);
+		if (!e)
+			return n;
+		n += counts;
+		removed(x, e);
+	}
+}
+
+struct index_counts index_counts(struct index *x)
+{
+	struct index_counts c = {0};
+
+	for (int i = 0; i < SHARDS; i++) {
+		struct shard *s = &x->shards[i];
+
+		pthread_mutex_lock(&s->lock);
+		c.published += s->published.n;
+		c.pending += s->pending.n;
+		pthread_mutex_unlock(&s->lock);
+	}
+	return c;
+}

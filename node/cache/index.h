@@ -1,0 +1,63 @@
+/* index: from keys to entries, for all loops.
+ *
+ * 64 shards with a lock each, held for pointer work alone. A shard has the published entries (COMPLETE, or MARK) and the pending
+ * ones (NEW, FILLING), which others may join. Looking up and, if nothing is there, beginning is safe against two that come at
+ * once: index_begin is told what the caller saw, and says CHANGED when that is no longer so.
+ *
+ * Vary: the names in the published (or pending) head tell which variant a request needs; until a first answer has named them,
+ * a URL is one flight. */
+#ifndef NODE_CACHE_INDEX_H
+#define NODE_CACHE_INDEX_H
+
+#include "node/cache/entry.h"
+
+struct index;
+
+/* Called, outside all locks, for each entry that leaves the index; the reference of the index is given up afterwards. */
+typedef void index_on_removed_f(void *cookie, struct entry *);
+
+struct index *index_new(index_on_removed_f *, void *cookie);
+void index_free(struct index *); /* nobody uses it any more */
+
+struct index_ask {
+	struct key key;
+	struct key_credential who;
+	const struct hdrs *request; /* for Vary */
+};
+
+/* The published entry for this request, with a reference; NULL when there is none. An expired mark is none. */
+struct entry *index_lookup(struct index *, const struct index_ask *, mono_us now);
+
+enum index_begin {
+	INDEX_BEGUN,   /* *out is a new pending entry; the caller begins a flight, and owns the flight's reference too */
+	INDEX_JOINED,  /* *out is somebody else's pending entry */
+	INDEX_CHANGED, /* look up again: what is published is no longer what you saw */
+};
+
+/* `seen` and `seen_head`: what index_lookup gave (NULL: nothing). may_join false: never JOINED, and nobody joins the new one. *out
+ * carries one reference. */
+enum index_begin index_begin(struct index *, const struct index_ask *, const struct entry *seen, const struct head *seen_head,
+			     bool may_join, struct entry **out);
+
+/* A private entry, not in the index at all: for what is neither looked up nor stored. One reference. */
+struct entry *index_private(struct index *);
+
+/* The pending entry is of no use to others any more: it failed, or is not shareable. */
+void index_withdraw(struct index *, struct entry *);
+/* The pending entry is complete: those who look up find it from now on, and what it replaces goes. False when it was purged while
+ * it was filled; it is withdrawn then. */
+bool index_publish(struct index *, struct entry *);
+/* Remembers that answers for this ask cannot be shared; in place of the pending entry. */
+struct entry *index_mark(struct index *, const struct key *, mono_us until);
+/* False when it was not there. */
+bool index_remove(struct index *, struct entry *);
+/* All variants, also those still coming. How many published ones went. */
+unsigned index_purge(struct index *, const struct key *);
+
+struct index_counts {
+	uint64_t published, pending;
+};
+
+struct index_counts index_counts(struct index *);
+
+#endif

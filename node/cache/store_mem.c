@@ -1,0 +1,205 @@
+#include "node/cache/store_mem.h"
+
+#include <malloc.h>
+#include <stdlib.h>
+
+#include "node/base/check.h"
+#include "node/base/mem.h"
+
+struct store_mem {
+	struct store store;
+	unsigned magic;
+	const struct evict_policy *policy;
+	struct index *index;
+	_Atomic uint64_t used, size;
+	pthread_mutex_t lock; /* guards the rest */
+	struct heap heap;
+	double age;
+	uint64_t evicted;
+};
+
+#define STORE_MEM_MAGIC 0x5703e3e3
+
+static struct store_mem *mem_of(struct store *s)
+{
+	struct store_mem *m = (struct store_mem *)s;
+
+	CHECK(m, STORE_MEM_MAGIC);
+	return m;
+}
+
+static struct entry *entry_of(struct heap_node *node)
+{
+	return (struct entry *)(void *)((char *)node - offsetof(struct entry, evict));
+}
+
+static bool less(const struct heap_node *a, const struct heap_node *b)
+{
+	return ((const struct entry *)(const void *)((const char *)a - offsetof(struct entry, evict)))->evict_key <
+	       ((const struct entry *)(const void *)((const char *)b - offsetof(struct entry, evict)))->evict_key;
+}
+
+/* Under the lock: takes the entry of least weight from the heap; its reference passes to the caller. NULL: nothing is kept. */
+static struct entry *pop_least(struct store_mem *m)
+{
+	struct heap_node *node;
+
+	while ((node = heap_min(&m->heap)) != NULL) {
+		struct entry *e = entry_of(node);
+		uint32_t hits = atomic_exchange_explicit(&e->hits, 0, memory_order_relaxed);
+
+		if (hits) { /* worth more than when it was weighed; hits are 0 now, so this ends */
+			e->evict_refs += hits;
+			e->evict_key = m->policy->weigh(m->age, e->evict_refs, e->charge);
+			heap_moved(&m->heap, node);
+			continue;
+		}
+		heap_remove(&m->heap, node);
+		m->age = e->evict_key;
+		m->evicted++;
+		atomic_fetch_sub(&m->used, e->charge);
+		return e;
+	}
+	return NULL;
+}
+
+static bool evict_one(struct store_mem *m)
+{
+	struct entry *e;
+
+	pthread_mutex_lock(&m->lock);
+	e = pop_least(m);
+	pthread_mutex_unlock(&m->lock);
+	if (!e)
+		return false;
+	index_remove(m->index, e);
+	entry_unref(&e);
+	return true;
+}
+
+static bool reserve(struct store *s, uint64_t bytes)
+{
+	struct store_mem *m = mem_of(s);
+
+	atomic_fetch_add(&m->used, bytes);
+	while (atomic_load(&m->used) > atomic_load(&m->size)) {
+		if (!evict_one(m)) {
+			atomic_fetch_sub(&m->used, bytes);
+			return false;
+		}
+	}
+	return true;
+}
+
+static void release(struct store *s, uint64_t bytes)
+{
+	atomic_fetch_sub(&mem_of(s)->used, bytes);
+}
+
+static void drop(struct store *s, struct entry *e)
+{
+	struct store_mem *m = mem_of(s);
+	bool kept;
+
+	pthread_mutex_lock(&m->lock);
+	kept = heap_has(&e->evict);
+	if (kept) {
+		heap_remove(&m->heap, &e->evict);
+		atomic_fetch_sub(&m->used, e->charge);
+	}
+	pthread_mutex_unlock(&m->lock);
+	if (kept)
+		entry_unref(&e);
+}
+
+static bool still_published(struct entry *e)
+{
+	bool yes;
+
+	pthread_mutex_lock(shard_lock(e->shard));
+	yes = e->in_index;
+	pthread_mutex_unlock(shard_lock(e->shard));
+	return yes;
+}
+
+static void keep(struct store *s, struct entry *e, uint64_t reserved)
+{
+	struct store_mem *m = mem_of(s);
+	uint64_t charge = entry_overhead(e) + body_charge(&e->body);
+
+	if (charge > reserved)
+		atomic_fetch_add(&m->used, charge - reserved);
+	else
+		atomic_fetch_sub(&m->used, reserved - charge);
+	entry_ref(e);
+	pthread_mutex_lock(&m->lock);
+	e->charge = charge;
+	e->evict_refs = 1;
+	e->evict_key = m->policy->weigh(m->age, 1, charge);
+	heap_insert(&m->heap, &e->evict);
+	pthread_mutex_unlock(&m->lock);
+	if (!still_published(e)) /* purged between being published and being kept */
+		drop(s, e);
+	reserve(s, 0); /* the head may have been the last straw */
+}
+
+static void set_size(struct store *s, uint64_t bytes)
+{
+	struct store_mem *m = mem_of(s);
+
+	atomic_store(&m->size, bytes);
+	reserve(s, 0);
+	malloc_trim(0);
+}
+
+static struct store_counts counts(struct store *s)
+{
+	struct store_mem *m = mem_of(s);
+	struct store_counts c = {.used = atomic_load(&m->used), .size = atomic_load(&m->size)};
+
+	pthread_mutex_lock(&m->lock);
+	c.entries = m->heap.n;
+	c.evicted = m->evicted;
+	pthread_mutex_unlock(&m->lock);
+	return c;
+}
+
+static void mem_store_free(struct store *s)
+{
+	struct store_mem *m = mem_of(s);
+
+	CHECK_THAT(heap_min(&m->heap) == NULL); /* index_free has dropped them all */
+	heap_fini(&m->heap);
+	pthread_mutex_destroy(&m->lock);
+	m->magic = 0;
+	free(m);
+}
+
+static const struct store_ops mem_ops = {
+	.name = "memory",
+	.reserve = reserve,
+	.release = release,
+	.keep = keep,
+	.drop = drop,
+	.set_size = set_size,
+	.counts = counts,
+	.free = mem_store_free,
+};
+
+struct store *store_mem_new(uint64_t size_bytes, const struct evict_policy *policy)
+{
+	struct store_mem *m = NEW(struct store_mem);
+
+	m->store.ops = &mem_ops;
+	m->magic = STORE_MEM_MAGIC;
+	m->policy = policy;
+	atomic_store(&m->size, size_bytes);
+	pthread_mutex_init(&m->lock, NULL);
+	heap_init(&m->heap, less);
+	return &m->store;
+}
+
+void store_mem_set_index(struct store *s, struct index *index)
+{
+	mem_of(s)->index = index;
+}

@@ -1,0 +1,16 @@
+/* store_mem: the memory tier: chunks of entries, counted exactly, evicted by a policy.
+ *
+ * A hit costs the store nothing: it adds to the entry's atomic count of hits. Only when room is needed is the entry of the least
+ * weight taken from the heap, weighed anew with the hits it has had, and put back if that has made it worth more. */
+#ifndef NODE_CACHE_STORE_MEM_H
+#define NODE_CACHE_STORE_MEM_H
+
+#include "node/cache/evict.h"
+#include "node/cache/index.h"
+#include "node/cache/store.h"
+
+/* The index that entries are taken from when they are evicted has to be given before the first reserve. */
+struct store *store_mem_new(uint64_t size_bytes, const struct evict_policy *);
+void store_mem_set_index(struct store *, struct index *);
+
+#endif

@@ -1,0 +1,87 @@
+/* pmcachectl: the command line beside the daemon. Options, a table of commands, no logic. */
+#include "node/ctl/ctl.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "node/base/version.h"
+
+static const struct {
+	const char *name;
+	ctl_command_f *run;
+	const char *help;
+} commands[] = {
+	{"env", ctl_env,
+	 "env [--format sh|fish|json|github|dockerfile] [--host NAME[:PORT]] [--no-proxy HOSTS] [--java] [--override]\n"
+	 "      the variables that send package managers through the cache: eval \"$(pmcachectl env)\"\n"
+	 "  env --unset [--format sh|fish|json]\n"
+	 "      takes them back\n"
+	 "  env --files[=maven|gradle|apt|wget|yarn|gem|docker]\n"
+	 "      settings for tools that do not read variables, with the place where each belongs"},
+	{"exec", ctl_exec,
+	 "exec [options of env] [--] COMMAND [ARGUMENT...]\n"
+	 "      runs a command with these variables"},
+	{"stats", ctl_stats,
+	 "stats\n"
+	 "      what the daemon has counted"},
+	{"purge", ctl_purge,
+	 "purge URL\n"
+	 "      forgets what is stored under this URL, in all its variants"},
+	{"ca", ctl_ca,
+	 "ca init [--name TEXT] [--days N] [--permit-dns DOMAIN]... [--force]\n"
+	 "      makes the CA that clients are to trust (the daemon does this by itself on its first start)\n"
+	 "  ca show\n"
+	 "  ca export [--format pem|der|p12] [--out FILE]"},
+};
+
+#define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+static int help(void)
+{
+	puts("pmcachectl [-c FILE] [--state DIR] [--json] COMMAND\n");
+	for (size_t i = 0; i < N_COMMANDS; i++)
+		printf("  %s\n", commands[i].help);
+	puts("\n"
+	     "  -c FILE      the daemon's configuration\n"
+	     "  --state DIR  the daemon's state folder, if it is not the usual one\n"
+	     "  --json       output for programs\n"
+	     "  --help, --version\n"
+	     "\n"
+	     "Ends with 0: done, 1: failed, 2: not understood, 3: no daemon answers.");
+	return ctl_finish();
+}
+
+static int run(struct ctl *c, struct ctl_args *a)
+{
+	for (size_t i = 0; i < N_COMMANDS; i++)
+		if (ctl_flag(a, commands[i].name))
+			return commands[i].run(c, a);
+	return ctl_unknown("pmcachectl", a);
+}
+
+int main(int argc, char **argv)
+{
+	struct ctl c = {0};
+	struct ctl_args a = {.n = argc, .at = 1, .v = argv};
+
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "exec") == 0 || strcmp(argv[i], "--") == 0)
+			break; /* what follows is another program's */
+		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+			return help();
+		if (strcmp(argv[i], "--version") == 0) {
+			puts("pmcachectl " PMCACHE_VERSION);
+			return ctl_finish();
+		}
+	}
+	while (a.at < a.n) {
+		int taken = ctl_common_option(&c, &a);
+
+		if (taken < 0)
+			return CTL_USAGE;
+		if (!taken)
+			return run(&c, &a);
+	}
+	ctl_say("a command is missing; see pmcachectl --help");
+	return CTL_USAGE;
+}

@@ -1,0 +1,150 @@
+#include "node/ctl/ctl_control.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "node/base/mem.h"
+#include "node/ctl/ctl.h"
+
+#define ANSWER_MAX (4u * 1024 * 1024)
+#define PATIENCE_S 10 /* for one read or write; the daemon answers from memory */
+
+/* A Unix address holds 107 bytes; a longer path is reached through its folder's descriptor. */
+static int connect_to(int fd, const char *path)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	const char *slash = strrchr(path, '/');
+	char *folder;
+	int dir, n, failed, saved;
+
+	if (strlen(path) < sizeof(addr.sun_path)) {
+		memcpy(addr.sun_path, path, strlen(path) + 1);
+		return connect(fd, (struct sockaddr *)&addr, sizeof(addr));
+	}
+	if (!slash) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	folder = ctl_text("%.*s/", (int)(slash - path), path);
+	dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	free(folder);
+	if (dir < 0)
+		return -1;
+	n = snprintf(addr.sun_path, sizeof(addr.sun_path), "/proc/self/fd/%d%s", dir, slash);
+	errno = ENAMETOOLONG;
+	failed = n < (int)sizeof(addr.sun_path) ? connect(fd, (struct sockaddr *)&addr, sizeof(addr)) : -1;
+	saved = errno;
+	close(dir);
+	errno = saved;
+	return failed;
+}
+
+static int open_socket(const char *path)
+{
+	struct timeval patience = {.tv_sec = PATIENCE_S};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return -1;
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+	if (connect_to(fd, path) == 0)
+		return fd;
+	close(fd);
+	return -1;
+}
+
+static int send_all(int fd, const char *p, size_t n)
+{
+	while (n) {
+		ssize_t sent = send(fd, p, n, MSG_NOSIGNAL);
+
+		if (sent < 0 && errno == EINTR)
+			continue;
+		if (sent < 0)
+			return -1;
+		p += sent;
+		n -= (size_t)sent;
+	}
+	return 0;
+}
+
+/* To the end of the connection; NUL-ended. NULL with errno. */
+static char *read_all(int fd, size_t *n)
+{
+	size_t cap = 16384;
+	char *p = mem_alloc(cap);
+
+	for (*n = 0;;) {
+		ssize_t got = read(fd, p + *n, cap - *n - 1);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			break;
+		*n += (size_t)got;
+		p[*n] = '\0';
+		if (got == 0)
+			return p;
+		if (cap - *n < 2 && cap >= ANSWER_MAX) {
+			errno = EMSGSIZE;
+			break;
+		}
+		if (cap - *n < 2)
+			p = mem_realloc(p, cap *= 2);
+	}
+	free(p);
+	return NULL;
+}
+
+static int nobody(const char *path)
+{
+	if (errno == EAGAIN || errno == EWOULDBLOCK)
+		ctl_say("the daemon at %s does not answer", path);
+	else if (errno == EACCES)
+		ctl_say("no permission to talk to the daemon at %s: be its user, or root", path);
+	else
+		ctl_say("no daemon answers at %s (%s): is pmcached running? -c or --state say where", path,
+			strerror(errno));
+	return CTL_NO_DAEMON;
+}
+
+int ctl_control_ask(const char *path, const char *request, char **payload)
+{
+	int fd = open_socket(path);
+	char *line, *answer;
+	size_t n = 0;
+	bool sent;
+
+	if (fd < 0)
+		return nobody(path);
+	line = ctl_text("%s\n", request);
+	sent = send_all(fd, line, strlen(line)) == 0;
+	free(line);
+	answer = sent ? read_all(fd, &n) : NULL;
+	if (!answer) {
+		close(fd);
+		return nobody(path);
+	}
+	close(fd);
+	if (strncmp(answer, "ok\n", 3) == 0) {
+		*payload = mem_alloc(n - 2);
+		memcpy(*payload, answer + 3, n - 2); /* with the NUL */
+		free(answer);
+		return CTL_OK;
+	}
+	if (strncmp(answer, "error ", 6) == 0)
+		ctl_say("%.*s", (int)strcspn(answer + 6, "\n"), answer + 6);
+	else
+		ctl_say("the daemon at %s gave an answer that is not understood", path);
+	free(answer);
+	return CTL_FAILED;
+}

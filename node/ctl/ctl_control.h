@@ -1,0 +1,9 @@
+/* ctl_control: the client's end of the control socket (admin/control_words.h has the words). */
+#ifndef NODE_CTL_CTL_CONTROL_H
+#define NODE_CTL_CTL_CONTROL_H
+
+/* Sends one request line (without its end) to the socket at `path` and reads the answer. CTL_OK with *payload, on the heap,
+ * what follows the line "ok"; CTL_FAILED when the daemon said error; CTL_NO_DAEMON when nobody answers. Failures are said. */
+int ctl_control_ask(const char *path, const char *request, char **payload);
+
+#endif

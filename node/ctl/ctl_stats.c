@@ -1,0 +1,108 @@
+/* pmcachectl stats: the daemon's counters, one a line; --json as the daemon sent them. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "node/base/span.h"
+#include "node/ctl/ctl.h"
+#include "node/ctl/ctl_control.h"
+
+#define WIDTH 36
+
+static void skip_space(struct span *s)
+{
+	while (s->n && strchr(" \t\r\n", s->p[0]))
+		*s = span_from(*s, 1);
+}
+
+/* Cuts one string, number or word off. */
+static struct span cut_scalar(struct span *s)
+{
+	struct span whole = *s;
+	size_t n = 0;
+
+	if (s->p[0] == '"') {
+		for (n = 1; n < s->n && s->p[n] != '"'; n++)
+			if (s->p[n] == '\\')
+				n++;
+		n = n < s->n ? n + 1 : s->n;
+	} else {
+		while (n < s->n && !strchr(",}] \t\r\n", s->p[n]))
+			n++;
+	}
+	*s = span_from(*s, n);
+	return span_upto(whole, n);
+}
+
+static struct span unquoted(struct span s)
+{
+	return s.n >= 2 && s.p[0] == '"' ? span_of(s.p + 1, s.n - 2) : s;
+}
+
+/* An object of objects and scalars, as statsjson.h describes it, one line per scalar. Names of inner objects are put before
+ * ("memory.objects"), except "counters". Returns how many lines. */
+static int put_lines(FILE *f, struct span s)
+{
+	struct span inner = SPAN_NONE;
+	int lines = 0;
+
+	while (s.n) {
+		struct span name, value;
+		int gap;
+
+		skip_space(&s);
+		if (!s.n)
+			break;
+		if (strchr("{},:", s.p[0])) {
+			if (s.p[0] == '}')
+				inner = SPAN_NONE;
+			s = span_from(s, 1);
+			continue;
+		}
+		name = unquoted(cut_scalar(&s));
+		skip_space(&s);
+		if (s.n && s.p[0] == ':')
+			s = span_from(s, 1);
+		skip_space(&s);
+		if (!s.n)
+			break;
+		if (s.p[0] == '{') {
+			inner = span_eq(name, SPAN("counters")) ? SPAN_NONE : name;
+			continue;
+		}
+		value = cut_scalar(&s);
+		if (!value.n)
+			break; /* no object after all */
+		gap = WIDTH - (int)name.n - (inner.n ? (int)inner.n + 1 : 0);
+		fprintf(f, "%.*s%s%.*s%*s%.*s\n", SPAN_ARG(inner), inner.n ? "." : "", SPAN_ARG(name),
+			gap > 1 ? gap : 1, "", SPAN_ARG(unquoted(value)));
+		lines++;
+	}
+	return lines;
+}
+
+int ctl_stats(struct ctl *c, struct ctl_args *a)
+{
+	char *json;
+	int code;
+
+	while (a->at < a->n) {
+		int taken = ctl_common_option(c, a);
+
+		if (taken <= 0)
+			return taken ? CTL_USAGE : ctl_unknown("stats", a);
+	}
+	code = ctl_load(c);
+	if (code == CTL_OK)
+		code = ctl_control_ask(c->control, "stats", &json);
+	if (code != CTL_OK)
+		return code;
+	if (c->json) {
+		fputs(json, stdout);
+	} else if (!put_lines(stdout, span_str(json))) {
+		ctl_say("the daemon's statistics are not understood");
+		code = CTL_FAILED;
+	}
+	free(json);
+	return code == CTL_OK ? ctl_finish() : code;
+}

@@ -1,0 +1,168 @@
+#include "node/fetch/flight.h"
+
+#include <stdlib.h>
+
+#include "node/base/check.h"
+#include "node/fetch/flight_internal.h"
+#include "proto/http1_keep.h"
+
+static void copy_url(struct arena *a, struct url *to, const struct url *from)
+{
+	*to = *from;
+	to->scheme = arena_copy(a, from->scheme);
+	to->userinfo = arena_copy(a, from->userinfo);
+	to->host = arena_copy(a, from->host);
+	to->path_query = arena_copy(a, from->path_query);
+	to->path = span_upto(to->path_query, from->path.n);
+	to->query = from->query.p ? span_from(to->path_query, from->path.n + 1) : SPAN_NONE;
+}
+
+/* ---- life ---- */
+
+static void flight_free(struct flight *f)
+{
+	CHECK_THAT(!f->dial && !f->exchange);
+	loop_defer_cancel(f->fetcher->loop, &f->job);
+	entry_unref(&f->stale);
+	head_unref(&f->stale_head);
+	entry_unref(&f->entry);
+	policy_unref(&f->policy);
+	arena_free(&f->arena);
+	f->magic = 0;
+	free(f);
+}
+
+/* The owner holds a pointer until flight_leave, and a post about readers may be on its way. */
+static void free_if_done(struct flight *f)
+{
+	if (f->ended && !f->owner && !f->post_pending)
+		flight_free(f);
+}
+
+static void on_readers(void *arg)
+{
+	struct flight *f = arg;
+
+	CHECK(f, FLIGHT_MAGIC);
+	if (f->ended) {
+		f->post_pending = false;
+		free_if_done(f);
+		return;
+	}
+	fill_readers_changed(f);
+}
+
+static void on_start(void *arg)
+{
+	struct flight *f = arg;
+
+	CHECK(f, FLIGHT_MAGIC);
+	upstream_begin(f);
+}
+
+struct flight *flight_start(const struct fetcher *fetcher, const struct flight_ask *ask)
+{
+	struct flight *f = NEW(struct flight);
+
+	f->magic = FLIGHT_MAGIC;
+	f->fetcher = fetcher;
+	f->policy = policy_ref(ask->policy);
+	f->request = http1_keep_request(&f->arena, ask->request);
+	copy_url(&f->arena, &f->url, &ask->url);
+	f->store_id = arena_copy(&f->arena, ask->store_id);
+	f->dial_host = arena_copy(&f->arena, ask->dial_host.n ? ask->dial_host : ask->url.host);
+	f->path = ask->path;
+	f->facts = ask->facts;
+	f->who = ask->who;
+	f->store = ask->store;
+	f->whole = ask->whole;
+	f->owner = ask->owner;
+	f->cookie = ask->cookie;
+	f->key = ask->key;
+	f->entry = ask->entry;
+	if (ask->stale) {
+		struct entry_view view;
+
+		entry_look(ask->stale, &view);
+		f->stale_head = view.head;
+		if (f->stale_head)
+			f->stale = entry_ref(ask->stale);
+	}
+	entry_set_filler(f->entry, &(struct entry_filler){.loop = fetcher->loop, .on_readers = on_readers, .arg = f});
+	loop_defer(fetcher->loop, &f->job, on_start, f);
+	return f;
+}
+
+void flight__end(struct flight *f, enum entry_outcome outcome, enum reason why)
+{
+	const struct fetcher *c = f->fetcher;
+
+	CHECK_THAT(!f->ended);
+	loop_defer_cancel(c->loop, &f->job);
+	dial_cancel(&f->dial);
+	exchange_cancel(&f->exchange);
+	index_withdraw(c->index, f->entry);
+	if (f->reserved) {
+		c->store->ops->release(c->store, f->reserved);
+		f->reserved = 0;
+	}
+	flight__close(f, entry_end(f->entry, outcome, why, c->loop));
+}
+
+void flight__close(struct flight *f, bool post_pending)
+{
+	f->ended = true;
+	f->post_pending = post_pending;
+	free_if_done(f);
+}
+
+void flight__failed(struct flight *f, enum reason why, const char *detail)
+{
+	metric_add(f->fetcher->metrics, METRIC_UPSTREAM_FAILURES, 1);
+	log_line(f->fetcher->log, LOG_NOTICE, "upstream", "%.*s: %s%s%s", SPAN_ARG(f->url.host), reason_sentence(why),
+		 detail && *detail ? ": " : "", detail && *detail ? detail : "");
+	entry_set_detail(f->entry, detail ? span_str(detail) : SPAN_NONE);
+	flight__end(f, ENTRY_BROKEN, why);
+}
+
+void flight_leave(struct flight **fp)
+{
+	struct flight *f = *fp;
+
+	if (!f)
+		return;
+	CHECK(f, FLIGHT_MAGIC);
+	*fp = NULL;
+	f->owner = NULL;
+	f->cookie = NULL;
+	if (!f->ended && !f->upload_done && f->request->body != HTTP1_BODY_NONE) {
+		/* Half a body must never look like a whole one: the link is cut (RFC 9112 §8). */
+		flight__end(f, ENTRY_BROKEN, REASON_ABORTED);
+		return;
+	}
+	free_if_done(f);
+}
+
+size_t flight_send(struct flight *f, struct span bytes)
+{
+	CHECK(f, FLIGHT_MAGIC);
+	if (f->ended)
+		return bytes.n; /* nobody listens any more; the owner learns it from the entry */
+	if (!f->exchange)
+		return 0;
+	f->upload_begun = true;
+	return exchange_send(f->exchange, bytes);
+}
+
+void flight_send_end(struct flight *f)
+{
+	CHECK(f, FLIGHT_MAGIC);
+	f->upload_done = true;
+	if (!f->ended && f->exchange)
+		exchange_send_end(f->exchange);
+}
+
+const char *flight_peer(const struct flight *f)
+{
+	return f->peer;
+}

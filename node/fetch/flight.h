@@ -1,0 +1,86 @@
+/* flight: one fetch for however many wait for it.
+ *
+ * A flight is begun on the loop of the request that found nothing (or something stale), and fills an entry. Whoever wants the
+ * answer watches that entry (cache/entry.h), on any loop; the flight knows only how many they are and how far the slowest is. It
+ * outlives its client by its own rule (cache.quick_abort), and ends by itself.
+ *
+ * The head decides what becomes of it:
+ *   - 304 to our own condition: the stored response is freshened, and all look again;
+ *   - it may be stored: joiners read along; kept when complete and published;
+ *   - it may not be shared: it is for the one who began; joiners look again, and find a mark, so that they do not wait for each
+ *     other one by one (hit-for-miss);
+ *   - it may be kept, but there is no room: those present read it through a window of cache.read_ahead.
+ *
+ * Belongs to its loop's thread. */
+#ifndef NODE_FETCH_FLIGHT_H
+#define NODE_FETCH_FLIGHT_H
+
+#include "node/base/log.h"
+#include "node/base/metric.h"
+#include "node/cache/index.h"
+#include "node/cache/store.h"
+#include "node/link/dial.h"
+#include "node/link/pool.h"
+#include "node/policy/policy.h"
+#include "proto/http1_parse.h"
+#include "proto/pathclass.h"
+#include "proto/url.h"
+
+struct flight;
+struct mint;
+
+/* What flights of one loop need; borrowed from the composition root. */
+struct fetcher {
+	struct loop *loop;
+	struct dialer *dialer;
+	struct pool *pool;
+	struct index *index;
+	struct store *store;
+	struct mint *mint; /* remembers what origins' certificates say */
+	struct metrics *metrics;
+	struct log *log;
+};
+
+/* The request that began a flight, while it is there: for what concerns it alone. All callbacks come on the flight's loop, never
+ * from inside a call. Any may be NULL. */
+struct flight_owner {
+	void (*informational)(void *cookie, const struct http1_response *); /* 1xx, borrowed */
+	void (*send)(void *cookie);                                         /* flight_send has room */
+	/* 101: the stream to the origin is the owner's now; `rest` (borrowed) came behind the head. The flight has ended. */
+	void (*switched)(void *cookie, struct stream *, const struct http1_response *, struct span rest);
+};
+
+struct flight_ask {
+	struct policy *policy;               /* shared */
+	const struct http1_request *request; /* copied, as are the spans below */
+	struct url url;
+	struct span store_id;
+	/* Who is dialled when the client CONNECTed to an address but means a name (ARCHITECTURE "Bump" in docs/); empty: url.host */
+	struct span dial_host;
+	struct path_facts path;
+	struct fresh_request facts;
+	struct key key;        /* of the URL: what an unsafe method makes invalid (RFC 9111 §4.4) */
+	struct key_credential who;
+	struct entry *entry;   /* one reference taken; pending, or private */
+	struct entry *stale;   /* shared; NULL: nothing to revalidate */
+	bool store;            /* may be stored: a GET with an entry that is pending */
+	bool whole;            /* conditions and range of the client are left out: the whole response is wanted */
+	const struct flight_owner *owner; /* NULL: none */
+	void *cookie;
+};
+
+/* Never calls back, nor changes the entry, before it returns. */
+struct flight *flight_start(const struct fetcher *, const struct flight_ask *);
+
+/* The owner has gone (or has all it wants): no more callbacks; the body it still owed the origin is cut off. Harmless on NULL
+ * inside; clears *f. The flight goes on, or not, by its own rule. */
+void flight_leave(struct flight **f);
+
+/* The owner's request body: how much was taken (all or nothing; then `send` comes). */
+size_t flight_send(struct flight *, struct span);
+void flight_send_end(struct flight *);
+
+/* For the log: whom it asked ("192.0.2.1"), empty until known. Borrowed. */
+const char *flight_peer(const struct flight *);
+
+#endif

@@ -1,0 +1,142 @@
+/* What the head of an answer means: not modified, storable, for one only, too large. */
+#include "node/base/check.h"
+#include "node/fetch/flight_internal.h"
+#include "node/fetch/stored_head.h"
+#include "proto/validator.h"
+#include "proto/vary.h"
+
+/* How long an URL whose answers cannot be shared is remembered as such, and a credential that the origin has accepted. */
+#define MARK_MS (2 * DUR_MINUTE)
+#define PASS_MS (5 * DUR_MINUTE)
+#define SWITCH_REST_BYTES (64 * 1024)
+
+static void not_modified(struct flight *f, const struct http1_response *r)
+{
+	const struct fetcher *c = f->fetcher;
+	mono_us now = loop_now(c->loop);
+	struct link *link;
+
+	entry_swap_head(f->stale, stored_head_freshen(f->stale_head, r, &f->path, f->request_time, now, loop_wall(c->loop)));
+	entry_admit(f->stale, &f->who, mono_after(now, PASS_MS));
+	link = r->status == 304 ? exchange_finish(&f->exchange) : NULL;
+	if (link)
+		pool_give(c->pool, &link);
+	flight__end(f, ENTRY_NOT_MODIFIED, REASON_NONE);
+}
+
+/* Some registries ignore If-None-Match and send the same thing again, tag and all. */
+static bool is_same_again(const struct flight *f, const struct http1_response *r)
+{
+	struct etag ours, theirs;
+
+	if (!f->conditional || r->status != 200 || !f->stale_head->etag.n || f->stale_head->status != 200)
+		return false;
+	if (validator_etag(head_part(f->stale_head, f->stale_head->etag), &ours) ||
+	    validator_etag(hdr_value(&r->fields, HDR_ETAG), &theirs))
+		return false;
+	return validator_same_strong(&ours, &theirs) && r->length_known && r->length == body_length(&f->stale->body);
+}
+
+static void switch_protocols(struct flight *f, const struct http1_response *r)
+{
+	struct stream *s;
+	struct span rest;
+	size_t n;
+
+	if (!f->owner || !f->owner->switched) {
+		flight__failed(f, REASON_BAD_RESPONSE, "an upgrade that nobody asked for");
+		return;
+	}
+	rest.p = arena_alloc(&f->arena, SWITCH_REST_BYTES);
+	s = exchange_detach(&f->exchange, (char *)(uintptr_t)rest.p, SWITCH_REST_BYTES, &n);
+	rest.n = n;
+	f->owner->switched(f->cookie, s, r, rest);
+	flight__end(f, ENTRY_BROKEN, REASON_NONE);
+}
+
+static bool is_html(const struct http1_response *r)
+{
+	struct span type = hdr_value(&r->fields, HDR_CONTENT_TYPE);
+
+	return span_starts_icase(type, SPAN("text/html")) || span_starts_icase(type, SPAN("application/xhtml"));
+}
+
+/* Why an answer for one is no answer for all who wait. */
+static bool is_private(enum fresh_why why)
+{
+	switch (why) {
+	case FRESH_WHY_NO_STORE:
+	case FRESH_WHY_PRIVATE:
+	case FRESH_WHY_SET_COOKIE:
+	case FRESH_WHY_VARY_STAR:
+	case FRESH_WHY_AUTHORIZATION:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void remember_private(struct flight *f)
+{
+	const struct fetcher *c = f->fetcher;
+	struct entry *mark;
+
+	if (f->stale) /* what is stored there is somebody's, and stays */
+		return;
+	mark = index_mark(c->index, &f->key, mono_after(loop_now(c->loop), MARK_MS));
+	c->store->ops->keep(c->store, mark, 0);
+	entry_unref(&mark);
+}
+
+static bool succeeded(int status)
+{
+	return status >= 200 && status < 400;
+}
+
+void reception_take(struct flight *f, const struct http1_response *r)
+{
+	const struct fetcher *c = f->fetcher;
+	uint64_t limit = f->policy->limits.reply_body, most = f->policy->cache.memory_max_object;
+	struct entry_terms terms = {0};
+	enum fresh_why why = FRESH_WHY_METHOD;
+	enum fresh_store verdict = FRESH_STORE_NO;
+	struct vary vary;
+
+	CHECK(f, FLIGHT_MAGIC);
+	if (r->status == 101) {
+		switch_protocols(f, r);
+		return;
+	}
+	if ((r->status == 304 && f->conditional) || is_same_again(f, r)) {
+		not_modified(f, r);
+		return;
+	}
+	if (limit && r->length_known && r->length > limit && f->request->method != METHOD_HEAD) {
+		flight__failed(f, REASON_REPLY_TOO_LARGE, NULL);
+		return;
+	}
+	fresh_read_response(r->status, &r->fields, f->request_time, loop_wall(c->loop), &f->path, &f->answer);
+	f->answer.earned = f->path.class == PATH_IMMUTABLE && r->status == 200 && !is_html(r) &&
+			   !hdr_has(&r->fields, HDR_CONTENT_ENCODING);
+	if (f->store)
+		verdict = fresh_may_store(&f->facts, &f->answer, &why);
+	if (!http1_method_is_safe(f->request->method) && succeeded(r->status))
+		index_purge(c->index, &f->key);
+
+	vary_read(&r->fields, &vary);
+	if (!vary.star)
+		key_variant(&terms.variant, &vary, &f->request->fields);
+	f->guarded = terms.guarded = verdict == FRESH_STORE_AUTH_CLASS ||
+				     (verdict == FRESH_STORE_AUTH_RFC && f->policy->cache.authorized == POLICY_AUTH_CREDENTIAL);
+	terms.shared = verdict != FRESH_STORE_NO || (f->store && why == FRESH_WHY_USELESS && !f->facts.has_authorization);
+	terms.stored = verdict != FRESH_STORE_NO && !(r->length_known && (r->length > most || r->length > f->policy->cache.max_object));
+	terms.joinable = terms.stored;
+	f->stored = terms.stored;
+	if (!terms.joinable)
+		index_withdraw(c->index, f->entry);
+	if (f->store && is_private(why))
+		remember_private(f);
+	entry_set_head(f->entry, stored_head_make(r, &f->answer, f->store_id, terms.stored, loop_now(c->loop), loop_wall(c->loop)),
+		       &terms);
+	fill_begin(f, r);
+}

@@ -1,0 +1,145 @@
+#include "node/net/listener.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "node/base/check.h"
+#include "node/base/mem.h"
+#include "node/net/portowner.h"
+
+#define BACKLOG 1024
+#define ACCEPTS_A_TURN 32
+
+struct listener {
+	unsigned magic;
+	int fd;
+	struct loop *loop;
+	struct fdwatch *watch;
+	struct timer pause; /* out of descriptors: try again a little later */
+	listener_on_accept_f *on_accept;
+	void *cookie;
+};
+
+#define LISTENER_MAGIC 0x115732e4
+
+static int bound_socket(const struct addr *a, bool reuse_port)
+{
+	int fd = socket(a->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int on = 1;
+
+	if (fd < 0)
+		return -1;
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (reuse_port)
+		setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
+	if (a->sa.sa_family == AF_INET6)
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
+	if (bind(fd, &a->sa, a->len) < 0 || listen(fd, BACKLOG) < 0) {
+		int err = errno;
+
+		close(fd);
+		errno = err;
+		return -1;
+	}
+	return fd;
+}
+
+static void explain(const struct addr *a, char *err, size_t cap)
+{
+	char where[ADDR_TEXT_BYTES], who[160];
+	int saved = errno;
+
+	addr_format(a, where);
+	if (saved == EADDRINUSE) {
+		portowner_describe(addr_port(a), who, sizeof(who));
+		snprintf(err, cap, "cannot listen on %s: the port is taken by %s; stop it or choose another port under listen", where, who);
+	} else if (saved == EADDRNOTAVAIL) {
+		snprintf(err, cap, "cannot listen on %s: this machine does not have that address", where);
+	} else if (saved == EACCES) {
+		snprintf(err, cap, "cannot listen on %s: ports below 1024 need root or CAP_NET_BIND_SERVICE", where);
+	} else {
+		snprintf(err, cap, "cannot listen on %s: %s", where, strerror(saved));
+	}
+}
+
+int listener_probe(const struct addr *a, char *err, size_t cap)
+{
+	int fd = bound_socket(a, false);
+
+	if (fd < 0) {
+		explain(a, err, cap);
+		return -1;
+	}
+	close(fd);
+	return 0;
+}
+
+static void on_pause_end(void *arg)
+{
+	struct listener *l = arg;
+
+	fdwatch_want(l->watch, FD_READ);
+}
+
+static void on_connections(void *cookie, unsigned events)
+{
+	struct listener *l = cookie;
+
+	(void)events;
+	CHECK(l, LISTENER_MAGIC);
+	for (int i = 0; i < ACCEPTS_A_TURN && l->fd >= 0; i++) {
+		struct addr peer = {.len = sizeof(peer.in6)};
+		int fd = accept4(l->fd, &peer.sa, &peer.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+		if (fd >= 0) {
+			l->on_accept(l->cookie, fd, &peer);
+			continue;
+		}
+		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+			fdwatch_want(l->watch, 0);
+			timer_set_in(&l->pause, 100);
+			return;
+		}
+		if (errno == EAGAIN)
+			return;
+	}
+}
+
+struct listener *listener_open(struct loop *loop, const struct addr *a, listener_on_accept_f *on_accept, void *cookie, char *err,
+			       size_t cap)
+{
+	int fd = bound_socket(a, true);
+	struct listener *l;
+
+	if (fd < 0) {
+		explain(a, err, cap);
+		return NULL;
+	}
+	l = NEW(struct listener);
+	l->magic = LISTENER_MAGIC;
+	l->fd = fd;
+	l->loop = loop;
+	l->on_accept = on_accept;
+	l->cookie = cookie;
+	timer_init(&l->pause, loop, on_pause_end, l);
+	l->watch = fdwatch_new(loop, fd, on_connections, l);
+	fdwatch_want(l->watch, FD_READ);
+	return l;
+}
+
+void listener_close(struct listener **lp)
+{
+	struct listener *l = *lp;
+
+	if (!l)
+		return;
+	CHECK(l, LISTENER_MAGIC);
+	*lp = NULL;
+	fdwatch_free(l->watch);
+	timer_fini(&l->pause);
+	close(l->fd);
+	l->magic = 0;
+	free(l);
+}

@@ -1,0 +1,576 @@
+#include "node/node.h"
+
+#include <errno.h>
+#include <ifaddrs.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "node/admin/control.h"
+#include "node/admin/statsjson.h"
+#include "node/base/check.h"
+#include "node/base/mem.h"
+#include "node/base/rng.h"
+#include "node/base/version.h"
+#include "node/cache/store_mem.h"
+#include "node/conf/conf.h"
+#include "node/hints.h"
+#include "node/net/dns.h"
+#include "node/net/listener.h"
+#include "node/serve/client.h"
+#include "node/statefolder.h"
+#include "node/tls/ca.h"
+#include "node/tls/mint.h"
+#include "node/tls/tlsctx.h"
+#include "node/tls/trust.h"
+#include "proto/storeid.h"
+
+#define MOST_LOOPS 64
+#define EDGE_LOOPS 4 /* the host belongs to its jobs */
+#define POOL_LINKS 512
+#define POOL_IDLE_MS (60 * DUR_SECOND)
+#define DRAIN_SECONDS 30
+#define TICKET_KEY_MS (12 * DUR_HOUR)
+
+/* An address that is listened on, on every loop. */
+struct port {
+	struct addr addr;
+	enum client_door door;
+};
+
+/* One loop and what belongs to it. */
+struct lane {
+	struct node *node;
+	pthread_t thread;
+	struct loop *loop;
+	struct dns *dns;
+	struct tlsctx *tls;
+	struct dialer *dialer;
+	struct pool *pool;
+	struct metrics *metrics;
+	struct server server;
+	struct door {
+		struct lane *lane;
+		enum client_door door;
+		struct listener *listener;
+	} *doors;
+};
+
+struct node {
+	unsigned magic;
+	struct conf *conf;
+	int lock_fd;
+	struct sink *err;
+	struct log *log;
+	struct accesslog *accesslog;
+	struct ca *ca;
+	struct mint *mint;
+	struct index *index;
+	struct store *store;
+	uint8_t secret[32];
+	char *salt;
+	struct port *ports;
+	size_t n_ports;
+	struct access_own own;
+	struct control *control;
+	atomic_uint connections;
+	_Atomic uint64_t request_ids;
+	mono_us began, ticket_keys_at;
+	unsigned n_lanes;
+	struct lane lanes[MOST_LOOPS];
+};
+
+#define NODE_MAGIC 0x40de40de
+
+/* ---- what a process needs before anything else ---- */
+
+static void secure_process(void)
+{
+	struct rlimit files, none = {0, 0};
+
+	/* The signing key is in our memory: no core dump, no reading by others of the same user. */
+	setrlimit(RLIMIT_CORE, &none);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+	prctl(PR_SET_DUMPABLE, 0);
+#endif
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
+}
+
+static unsigned loops_of(const struct conf *conf)
+{
+	cpu_set_t set;
+	int cores = 1;
+
+	if (conf->loops)
+		return conf->loops < MOST_LOOPS ? conf->loops : MOST_LOOPS;
+	if (sched_getaffinity(0, sizeof(set), &set) == 0)
+		cores = CPU_COUNT(&set);
+	return cores < EDGE_LOOPS ? (unsigned)cores : EDGE_LOOPS;
+}
+
+/* ---- certificates ---- */
+
+static int open_ca(struct node *n, char *why, size_t why_bytes)
+{
+	const struct conf *c = n->conf;
+	struct ca_settings settings = {
+		.cert_path = c->ca.cert,
+		.key_path = c->ca.key,
+		.common_name = c->ca.name,
+		.life_days = (int)(c->ca.life / DUR_DAY),
+		.permit_dns = (const char *const *)c->ca.permit_dns.v,
+		.n_permit_dns = c->ca.permit_dns.n,
+	};
+	wall_ms now = clock_wall(&clock_system);
+
+	if (access(c->ca.cert, F_OK) < 0 && access(c->ca.key, F_OK) < 0) {
+		if (ca_create(&settings, now, why, why_bytes) < 0)
+			return -1;
+		log_line(n->log, LOG_NOTICE, "ca", "made a new CA: %s", c->ca.cert);
+	}
+	n->ca = ca_open(c->ca.cert, c->ca.key, now, why, why_bytes);
+	if (n->ca && *why)
+		log_line(n->log, LOG_WARNING, "ca", "%s", why);
+	return n->ca ? 0 : -1;
+}
+
+static int open_mint(struct node *n, char *why, size_t why_bytes)
+{
+	char path[4096];
+	size_t skipped = 0;
+	struct mint_settings settings = {.names_path = path};
+
+	snprintf(path, sizeof(path), "%s/names", n->conf->state);
+	n->mint = mint_new(n->ca, &settings);
+	if (mint_load(n->mint, clock_wall(&clock_system), &skipped, why, why_bytes) < 0)
+		log_line(n->log, LOG_WARNING, "mint", "%s", why);
+	if (skipped)
+		log_line(n->log, LOG_WARNING, "mint", "%s: %zu lines were not understood", path, skipped);
+	return 0;
+}
+
+/* ---- ports ---- */
+
+static struct addr addr_of(const struct conf_address *a)
+{
+	struct addr out = {.len = a->addr_len};
+
+	memcpy(&out.sa, &a->addr, a->addr_len < sizeof(out.in6) ? a->addr_len : sizeof(out.in6));
+	return out;
+}
+
+static void add_ports(struct node *n, const struct conf_addresses *list, enum client_door door)
+{
+	n->ports = mem_realloc(n->ports, (n->n_ports + list->n + 1) * sizeof(*n->ports));
+	for (size_t i = 0; i < list->n; i++)
+		n->ports[n->n_ports++] = (struct port){.addr = addr_of(&list->v[i]), .door = door};
+}
+
+static void add_own(struct node *n, const struct addr *a)
+{
+	struct sockaddr_storage *v = mem_realloc((void *)(uintptr_t)n->own.v, (n->own.n + 1) * sizeof(*v));
+
+	memset(&v[n->own.n], 0, sizeof(*v));
+	memcpy(&v[n->own.n], &a->sa, a->len);
+	n->own.v = v;
+	n->own.n++;
+}
+
+/* A listener on all addresses is reached at each of the machine's. */
+static void add_own_interfaces(struct node *n, uint16_t port)
+{
+	struct ifaddrs *all, *i;
+
+	if (getifaddrs(&all) < 0)
+		return;
+	for (i = all; i; i = i->ifa_next) {
+		struct addr a = {0};
+
+		if (!i->ifa_addr || (i->ifa_addr->sa_family != AF_INET && i->ifa_addr->sa_family != AF_INET6))
+			continue;
+		a.len = i->ifa_addr->sa_family == AF_INET ? sizeof(a.in) : sizeof(a.in6);
+		memcpy(&a.sa, i->ifa_addr, a.len);
+		addr_set_port(&a, port);
+		add_own(n, &a);
+	}
+	freeifaddrs(all);
+}
+
+static bool is_any(const struct addr *a)
+{
+	if (a->sa.sa_family == AF_INET6)
+		return IN6_IS_ADDR_UNSPECIFIED(&a->in6.sin6_addr);
+	return a->in.sin_addr.s_addr == INADDR_ANY;
+}
+
+static int probe_ports(struct node *n, char *why, size_t why_bytes)
+{
+	add_ports(n, &n->conf->listen.proxy, CLIENT_DOOR_PROXY);
+	add_ports(n, &n->conf->listen.bump, CLIENT_DOOR_BUMP);
+	for (size_t i = 0; i < n->n_ports; i++) {
+		const struct addr *a = &n->ports[i].addr;
+
+		if (addr_port(a) && listener_probe(a, why, why_bytes) < 0)
+			return -1;
+		add_own(n, a);
+		if (is_any(a))
+			add_own_interfaces(n, addr_port(a));
+	}
+	return 0;
+}
+
+static void on_accept(void *cookie, int fd, const struct addr *peer)
+{
+	struct door *d = cookie;
+
+	client_accept(&d->lane->server, d->door, fd, peer);
+}
+
+static int open_doors(struct lane *l, char *why, size_t why_bytes)
+{
+	struct node *n = l->node;
+
+	l->doors = mem_zalloc((n->n_ports + 1) * sizeof(*l->doors));
+	for (size_t i = 0; i < n->n_ports; i++) {
+		struct door *d = &l->doors[i];
+
+		d->lane = l;
+		d->door = n->ports[i].door;
+		d->listener = listener_open(l->loop, &n->ports[i].addr, on_accept, d, why, why_bytes);
+		if (!d->listener)
+			return -1;
+	}
+	return 0;
+}
+
+/* ---- lanes ---- */
+
+static void lane_init(struct lane *l, struct node *n, int id, struct x509_store_st *roots, const uint8_t *ticket_keys)
+{
+	struct policy *p = n->conf->policy;
+
+	l->node = n;
+	l->loop = loop_new(id, &clock_system);
+	l->metrics = aligned_alloc(64, sizeof(*l->metrics));
+	CHECK_THAT(l->metrics != NULL);
+	memset(l->metrics, 0, sizeof(*l->metrics));
+	l->dns = dns_new(l->loop);
+	dns_set_hosts_file(l->dns, p->upstream.hosts_file);
+	l->tls = tlsctx_new(roots);
+	tlsctx_set_ticket_keys(l->tls, ticket_keys);
+	l->dialer = dialer_new(l->loop, l->dns, l->tls, &n->own);
+	l->pool = pool_new(l->loop, POOL_LINKS, POOL_IDLE_MS);
+	l->server = (struct server){
+		.loop = l->loop,
+		.tls = l->tls,
+		.mint = n->mint,
+		.accesslog = n->accesslog,
+		.log = n->log,
+		.metrics = l->metrics,
+		.policy = policy_ref(p),
+		.salt = span_str(n->salt),
+		.secret = n->secret,
+		.connections = &n->connections,
+		.request_ids = &n->request_ids,
+		.fetcher = {
+			.loop = l->loop,
+			.dialer = l->dialer,
+			.pool = l->pool,
+			.index = n->index,
+			.store = n->store,
+			.mint = n->mint,
+			.metrics = l->metrics,
+			.log = n->log,
+		},
+	};
+	server_init(&l->server);
+}
+
+static void *lane_run(void *arg)
+{
+	struct lane *l = arg;
+
+	loop_run(l->loop);
+	return NULL;
+}
+
+/* ---- control ---- */
+
+static void control_stats(void *cookie, struct buf *json)
+{
+	struct node *n = cookie;
+	const struct metrics *rows[MOST_LOOPS];
+	struct store_counts store = n->store->ops->counts(n->store);
+	struct statsjson_gauges gauges = {
+		.node = n->lanes[0].server.policy->node, /* called on its loop */
+		.version = PMCACHE_VERSION,
+		.now = clock_wall(&clock_system),
+		.uptime = (clock_mono(&clock_system) - n->began) / 1000,
+		.loops = n->n_lanes,
+		.memory_used_bytes = store.used,
+		.memory_limit_bytes = store.size,
+		.objects = store.entries,
+		.ca_not_after = ca_not_after(n->ca),
+	};
+
+	for (unsigned i = 0; i < n->n_lanes; i++)
+		rows[i] = n->lanes[i].metrics;
+	statsjson_put(json, rows, n->n_lanes, &gauges);
+}
+
+static long control_purge(void *cookie, struct span text, const char **why)
+{
+	struct node *n = cookie;
+	char *room = mem_alloc(STOREID_BYTES(text.n));
+	struct buf b = buf_over(room, STOREID_BYTES(text.n));
+	struct storeid id;
+	enum reason reason;
+	struct url url;
+	struct key key;
+	long purged = -1;
+
+	if (url_parse_absolute(text, &url, &reason)) {
+		*why = reason_sentence(reason);
+	} else {
+		storeid_format(&b, &url, &id);
+		key_make(&key, span_str(n->salt), id.text);
+		purged = (long)index_purge(n->index, &key);
+		metric_add(n->lanes[0].metrics, METRIC_PURGED, (uint64_t)purged);
+	}
+	free(room);
+	return purged;
+}
+
+static const struct control_actions control_actions = {.stats = control_stats, .purge = control_purge};
+
+/* ---- start ---- */
+
+static void on_removed(void *cookie, struct entry *e)
+{
+	struct node *n = cookie;
+
+	n->store->ops->drop(n->store, e);
+}
+
+static int open_logs(struct node *n, bool run, char *why, size_t why_bytes)
+{
+	const struct conf *c = n->conf;
+	struct accesslog_settings settings = {
+		.path = c->access_log.path,
+		.format = c->access_log.format,
+		.keep = c->access_log.keep,
+		.headers = c->policy->log.headers,
+		.query = c->policy->log.query,
+		.echo = run,
+	};
+
+	n->accesslog = accesslog_open(&settings, why, why_bytes);
+	return n->accesslog ? 0 : -1;
+}
+
+static int start_lanes(struct node *n, char *why, size_t why_bytes)
+{
+	uint8_t ticket_keys[TLSCTX_TICKET_KEY_BYTES];
+	X509_STORE *roots = trust_new(n->conf->policy->upstream.ca_file, why, why_bytes);
+
+	if (!roots)
+		return -1;
+	if (*why)
+		log_line(n->log, LOG_WARNING, "tls", "%s", why);
+	rng_secret(ticket_keys, sizeof(ticket_keys));
+	n->n_lanes = loops_of(n->conf);
+	for (unsigned i = 0; i < n->n_lanes; i++)
+		lane_init(&n->lanes[i], n, (int)i, roots, ticket_keys);
+	X509_STORE_free(roots);
+	for (unsigned i = 0; i < n->n_lanes; i++)
+		if (open_doors(&n->lanes[i], why, why_bytes) < 0)
+			return -1;
+	n->control = control_open(n->lanes[0].loop, n->conf->control, &control_actions, n, why, why_bytes);
+	if (!n->control)
+		return -1;
+	for (unsigned i = 0; i < n->n_lanes; i++)
+		CHECK_THAT(pthread_create(&n->lanes[i].thread, NULL, lane_run, &n->lanes[i]) == 0);
+	return 0;
+}
+
+static void start_cache(struct node *n)
+{
+	rng_secret(n->secret, sizeof(n->secret));
+	n->salt = span_dup(SPAN("pmcache"));
+	n->index = index_new(on_removed, n);
+	n->store = store_mem_new(n->conf->policy->cache.memory_size, &evict_gdsf);
+	store_mem_set_index(n->store, n->index);
+}
+
+struct node *node_start(struct conf *conf, bool run, char *why, size_t why_bytes)
+{
+	struct node *n = NEW(struct node);
+
+	n->magic = NODE_MAGIC;
+	n->conf = conf;
+	n->began = clock_mono(&clock_system);
+	secure_process();
+	n->err = sink_open(NULL);
+	n->log = log_new(n->err, &clock_system, conf->log_level);
+	n->lock_fd = statefolder_open(conf->state, why, why_bytes);
+	if (n->lock_fd < 0 || open_ca(n, why, why_bytes) < 0 || open_mint(n, why, why_bytes) < 0 ||
+	    probe_ports(n, why, why_bytes) < 0 || open_logs(n, run, why, why_bytes) < 0)
+		return NULL; /* the process ends; the system takes back what was opened */
+	start_cache(n);
+	if (start_lanes(n, why, why_bytes) < 0)
+		return NULL;
+	if (run)
+		hints_print(conf, n->n_lanes);
+	log_line(n->log, LOG_NOTICE, "node", "pmcached " PMCACHE_VERSION " serves with %u loop%s, state in %s", n->n_lanes,
+		 n->n_lanes == 1 ? "" : "s", conf->state);
+	return n;
+}
+
+/* ---- reload ---- */
+
+/* What a lane is told, on its own thread. */
+struct change {
+	struct lane *lane;
+	struct policy *policy;
+	X509_STORE *roots;
+	uint8_t ticket_keys[TLSCTX_TICKET_KEY_BYTES];
+};
+
+static void on_new_policy(void *arg)
+{
+	struct change *ch = arg;
+	struct lane *l = ch->lane;
+
+	server_set_policy(&l->server, ch->policy);
+	dns_set_hosts_file(l->dns, ch->policy->upstream.hosts_file);
+	tlsctx_set_roots(l->tls, ch->roots);
+	pool_clear(l->pool);
+	policy_unref(&ch->policy);
+	X509_STORE_free(ch->roots);
+	free(ch);
+}
+
+void node_reload(struct node *n, struct conf *conf)
+{
+	char why[NODE_WHY_BYTES], keys[512];
+	X509_STORE *roots = trust_new(conf->policy->upstream.ca_file, why, sizeof(why));
+
+	if (!roots) {
+		log_line(n->log, LOG_ERROR, "conf", "%s; the old configuration stays in force", why);
+		conf_free(conf);
+		return;
+	}
+	if (conf_reload_differs(n->conf, conf, keys, sizeof(keys)))
+		log_line(n->log, LOG_WARNING, "conf", "changed, but in force only after a restart: %s", keys);
+	log_set_level(n->log, conf->log_level);
+	accesslog_set_masks(n->accesslog, conf->policy->log.headers, conf->policy->log.query);
+	n->store->ops->set_size(n->store, conf->policy->cache.memory_size);
+	for (unsigned i = 0; i < n->n_lanes; i++) {
+		struct change *ch = NEW(struct change);
+
+		*ch = (struct change){.lane = &n->lanes[i], .policy = policy_ref(conf->policy), .roots = roots};
+		X509_STORE_up_ref(roots);
+		loop_post(n->lanes[i].loop, on_new_policy, ch);
+	}
+	X509_STORE_free(roots);
+	/* Start-only values stay what they were: the next reload is compared with what is in force. */
+	policy_unref(&n->conf->policy);
+	n->conf->policy = policy_ref(conf->policy);
+	n->conf->log_level = conf->log_level;
+	conf_free(conf);
+	log_line(n->log, LOG_NOTICE, "conf", "read again; in force");
+}
+
+void node_reopen_logs(struct node *n)
+{
+	accesslog_reopen(n->accesslog);
+}
+
+/* ---- tending ---- */
+
+static void on_new_ticket_keys(void *arg)
+{
+	struct change *ch = arg;
+
+	tlsctx_set_ticket_keys(ch->lane->tls, ch->ticket_keys);
+	free(ch);
+}
+
+static void renew_ticket_keys(struct node *n)
+{
+	mono_us now = clock_mono(&clock_system);
+	uint8_t keys[TLSCTX_TICKET_KEY_BYTES];
+
+	if (now < mono_after(n->ticket_keys_at ? n->ticket_keys_at : n->began, TICKET_KEY_MS))
+		return;
+	n->ticket_keys_at = now;
+	rng_secret(keys, sizeof(keys));
+	for (unsigned i = 0; i < n->n_lanes; i++) {
+		struct change *ch = NEW(struct change);
+
+		ch->lane = &n->lanes[i];
+		memcpy(ch->ticket_keys, keys, sizeof(keys));
+		loop_post(n->lanes[i].loop, on_new_ticket_keys, ch);
+	}
+}
+
+void node_tend(struct node *n)
+{
+	char why[NODE_WHY_BYTES];
+
+	if (mint_flush(n->mint, why, sizeof(why)) < 0)
+		log_line(n->log, LOG_WARNING, "mint", "%s", why);
+	renew_ticket_keys(n);
+}
+
+/* ---- drain ---- */
+
+static void on_drain(void *arg)
+{
+	struct lane *l = arg;
+
+	for (size_t i = 0; i < l->node->n_ports; i++)
+		listener_close(&l->doors[i].listener);
+	if (l == &l->node->lanes[0])
+		control_close(&l->node->control);
+	server_drain(&l->server);
+}
+
+static void on_stop(void *arg)
+{
+	struct lane *l = arg;
+
+	server_fini(&l->server);
+	loop_stop(l->loop);
+}
+
+void node_drain(struct node *n)
+{
+	const struct timespec pause = {.tv_nsec = 10 * 1000 * 1000};
+	mono_us end = clock_mono(&clock_system) + DRAIN_SECONDS * (mono_us)1000000;
+
+	CHECK(n, NODE_MAGIC);
+	log_line(n->log, LOG_NOTICE, "node", "draining");
+	for (unsigned i = 0; i < n->n_lanes; i++)
+		loop_post(n->lanes[i].loop, on_drain, &n->lanes[i]);
+	while (atomic_load(&n->connections) && clock_mono(&clock_system) < end)
+		nanosleep(&pause, NULL);
+	for (unsigned i = 0; i < n->n_lanes; i++)
+		loop_post(n->lanes[i].loop, on_stop, &n->lanes[i]);
+	for (unsigned i = 0; i < n->n_lanes; i++)
+		pthread_join(n->lanes[i].thread, NULL);
+	node_tend(n);
+	accesslog_close(&n->accesslog);
+	log_line(n->log, LOG_NOTICE, "node", "ended");
+	sink_drain(n->err);
+}

@@ -1,0 +1,29 @@
+/* node: one running node: the parts, put together for its role, and what happens to them as a whole.
+ *
+ * The thread that calls these functions is none of the loops': it waits for signals, and does what would block a loop (reading
+ * configuration, certificates and files). */
+#ifndef NODE_NODE_H
+#define NODE_NODE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct node;
+struct conf;
+
+#define NODE_WHY_BYTES 1024
+
+/* Makes what is missing (state folder, CA), opens ports and logs, starts the loops. Takes the configuration. `run`: for people. NULL
+ * with a sentence in why. */
+struct node *node_start(struct conf *, bool run, char *why, size_t why_bytes);
+
+/* A new configuration, all or nothing. Takes it. */
+void node_reload(struct node *, struct conf *);
+void node_reopen_logs(struct node *);
+/* Once a second or so: writes what the mint has learned, renews ticket keys, gives memory back. */
+void node_tend(struct node *);
+
+/* Ports close, requests that are on their way are finished, for as long as 30 s; then the loops end. */
+void node_drain(struct node *);
+
+#endif

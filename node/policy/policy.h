@@ -1,0 +1,135 @@
+/* policy: the rules that one reading of the configuration gave, as plain data.
+ *
+ * A policy is made whole by conf/ at start and at each SIGHUP, never changed afterwards, and shared by all loops: a request
+ * binds the one that is in force when it begins and keeps it to its end. What cannot change while the process lives (ports,
+ * loops, folders) is not here but in conf.h. Match functions are in access.h and bumprule.h. */
+#ifndef NODE_POLICY_POLICY_H
+#define NODE_POLICY_POLICY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "node/base/clock.h"
+#include "node/base/span.h"
+
+/* An address range; IPv4 is kept as IPv4-mapped IPv6, so that one comparison serves both. */
+struct policy_net {
+	uint8_t addr[16];
+	unsigned bits; /* 0 to 128 */
+};
+
+struct policy_nets {
+	struct policy_net *v;
+	size_t n;
+};
+
+/* "443" is {443, 443}. */
+struct policy_ports {
+	struct {
+		uint16_t from, to;
+	} * v;
+	size_t n;
+};
+
+/* Host patterns: "host.example" itself, "*.host.example" any name below it (one or more labels), "*" every host. Lower
+ * case, no trailing dot; an address stands without brackets, as inet_ntop writes it. */
+struct policy_hosts {
+	char **v;
+	size_t n;
+};
+
+enum policy_certificate { POLICY_CERT_SNI, POLICY_CERT_ORIGIN };
+enum policy_authorized { POLICY_AUTH_CREDENTIAL, POLICY_AUTH_RFC };
+enum policy_evict { POLICY_EVICT_GDSF };
+enum policy_class { POLICY_CLASS_IMMUTABLE, POLICY_CLASS_MUTABLE, POLICY_CLASS_PASS };
+
+/* One line of cache.classes, matched before the built-in ones: a glob ('*' any run of characters, '?' one) over the host
+ * (empty: any) and the path. */
+struct policy_class_rule {
+	char *host, *path;
+	enum policy_class class;
+	dur_ms ttl; /* mutable: the default lifetime; 0 = as built in */
+};
+
+struct policy_access {
+	struct policy_nets clients;
+	struct policy_hosts hosts; /* empty: any origin */
+	struct policy_ports safe_ports, connect_ports;
+	bool deny_loopback, deny_link_local, deny_unspecified, deny_multicast, deny_private;
+	struct policy_nets deny_to; /* ranges given as numbers */
+	struct policy_nets purge;
+};
+
+struct policy_bump {
+	enum policy_certificate certificate;
+	struct policy_hosts only; /* empty: all */
+	struct policy_hosts splice;
+	bool refuse_others; /* what `only` leaves out: false = tunnelled, true = refused */
+};
+
+struct policy_upstream {
+	char *ca_file;    /* NULL: the system's roots alone; else a PEM file besides them */
+	char *hosts_file; /* NULL: none */
+	char *proxy_host; /* NULL: none */
+	uint16_t proxy_port;
+	char *proxy_credentials_file;
+	char *proxy_credentials; /* "user:password", read from that file, wiped when freed; NULL: none */
+	struct policy_hosts no_proxy;
+	dur_ms connect_timeout, tls_timeout, first_byte_timeout, read_timeout;
+};
+
+struct policy_cache {
+	uint64_t memory_size, memory_max_object, max_object, read_ahead;
+	enum policy_evict memory_policy;
+	uint64_t quick_abort_min, quick_abort_max; /* bytes */
+	unsigned quick_abort_percent;
+	enum policy_authorized authorized;
+	bool offline;
+	struct policy_class_rule *classes;
+	size_t n_classes;
+};
+
+struct policy_limits {
+	size_t request_header;
+	uint64_t request_body, reply_body; /* 0: no limit */
+	unsigned connections;
+	dur_ms header_timeout, idle_timeout, stall_timeout;
+};
+
+struct policy_headers {
+	bool via, forwarded_for;
+};
+
+struct policy_log {
+	bool headers, query;
+};
+
+struct policy {
+	unsigned magic;
+	unsigned refs; /* policy_ref and policy_unref count atomically */
+	char *node;    /* name of this node */
+	struct policy_access access;
+	struct policy_bump bump;
+	struct policy_upstream upstream;
+	struct policy_cache cache;
+	struct policy_limits limits;
+	struct policy_headers headers;
+	struct policy_log log;
+};
+
+#define POLICY_MAGIC 0x90a11c1e
+
+/* With the defaults of docs/configuration. Owned by the caller (one reference). */
+struct policy *policy_new(void);
+struct policy *policy_ref(struct policy *);
+/* Clears *p; the last one frees. Any thread. */
+void policy_unref(struct policy **p);
+
+/* For conf/, which fills the lists: each frees what the list owns and leaves it empty. */
+void policy_nets_fini(struct policy_nets *);
+void policy_ports_fini(struct policy_ports *);
+void policy_hosts_fini(struct policy_hosts *);
+void policy_classes_fini(struct policy_class_rule **, size_t *n);
+
+#endif

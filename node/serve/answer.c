@@ -1,0 +1,336 @@
+/* Giving the answer: fields of our own, delivery at the client's pace, the log line, the counters. */
+#include "node/base/check.h"
+#include "node/deliver/errpage.h"
+#include "node/serve/request_internal.h"
+#include "proto/http1_format.h"
+
+#define EXTRA_BYTES 1024
+#define URL_TEXT_BYTES (12 * 1024)
+
+static const char *fwd_word(enum request_fwd fwd)
+{
+	static const char *const words[] = {"", "bypass", "method", "uri-miss", "vary-miss", "request", "stale", "miss"};
+
+	return words[fwd];
+}
+
+/* ---- fields of our own ---- */
+
+static void put_cache_status(const struct request *r, const struct head *h, mono_us now, struct buf *b)
+{
+	buf_put_str(b, "Cache-Status: ");
+	buf_put_str(b, r->policy->node);
+	if (r->cached) {
+		int64_t ttl = fresh_ttl_s(&h->terms, head_here(h, now));
+
+		buf_put_str(b, "; hit");
+		if (ttl != FRESH_FOREVER_S) {
+			buf_put_str(b, "; ttl=");
+			buf_put_i64(b, ttl);
+		}
+	} else {
+		buf_put_str(b, "; fwd=");
+		buf_put_str(b, fwd_word(r->fwd ? r->fwd : FWD_MISS));
+		if (h) {
+			buf_put_str(b, "; fwd-status=");
+			buf_put_u64(b, h->status);
+			if (r->view.stored)
+				buf_put_str(b, "; stored");
+		}
+		if (r->joined)
+			buf_put_str(b, "; collapsed");
+	}
+	if (r->why && r->why != FRESH_WHY_EXPLICIT) {
+		buf_put_str(b, "; detail=");
+		buf_put_str(b, fresh_why_word(r->why));
+	}
+	buf_put_str(b, "\r\n");
+}
+
+static void put_x_cache(const struct request *r, struct buf *b)
+{
+	const char *node = r->policy->node;
+
+	buf_put_str(b, r->cached || r->joined ? "X-Cache: HIT from " : "X-Cache: MISS from ");
+	buf_put_str(b, node);
+	buf_put_str(b, r->looked_up_hit ? "\r\nX-Cache-Lookup: HIT from " : "\r\nX-Cache-Lookup: MISS from ");
+	buf_put_str(b, node);
+	buf_putc(b, ':');
+	buf_put_u64(b, addr_port(&r->client->local));
+	buf_put_str(b, "\r\n");
+}
+
+static void put_age(const struct request *r, const struct head *h, mono_us now, struct buf *b)
+{
+	int64_t age = fresh_age_s(&h->terms, head_here(h, now));
+
+	if (!r->cached && age == 0) /* straight from the origin */
+		return;
+	buf_put_str(b, "Age: ");
+	buf_put_i64(b, age);
+	buf_put_str(b, "\r\n");
+}
+
+static void put_extra(const struct request *r, const struct head *h, struct buf *b)
+{
+	mono_us now = loop_now(r->server->loop);
+
+	if (h)
+		put_age(r, h, now, b);
+	put_x_cache(r, b);
+	put_cache_status(r, h, now, b);
+	if (r->policy->headers.via)
+		buf_put_str(b, "Via: 1.1 pmcache\r\n");
+	CHECK_THAT(!b->full);
+}
+
+/* ---- log and counters ---- */
+
+static enum metric metric_of(const struct request *r)
+{
+	switch (r->result) {
+	case ACCESSLOG_TCP_MEM_HIT:
+	case ACCESSLOG_TCP_IMS_HIT:
+	case ACCESSLOG_TCP_INM_HIT:
+	case ACCESSLOG_TCP_HIT:
+	case ACCESSLOG_TCP_NEGATIVE_HIT:
+		return METRIC_HITS_MEMORY;
+	case ACCESSLOG_TCP_CF_HIT:
+		return METRIC_HITS_JOINED;
+	case ACCESSLOG_TCP_REFRESH_UNMODIFIED:
+		return METRIC_HITS_REVALIDATED;
+	case ACCESSLOG_TCP_REFRESH_FAIL_OLD:
+	case ACCESSLOG_TCP_OFFLINE_HIT:
+		return METRIC_HITS_STALE;
+	case ACCESSLOG_TCP_DENIED:
+		return METRIC_DENIED;
+	case ACCESSLOG_NONE:
+	case ACCESSLOG_TCP_REFRESH_FAIL_ERR:
+		return METRIC_ERRORS;
+	case ACCESSLOG_TCP_TUNNEL:
+		return METRIC_TUNNELS;
+	default:
+		return r->private ? METRIC_BYPASSES : METRIC_MISSES;
+	}
+}
+
+static enum accesslog_hier hier_of(const struct request *r)
+{
+	bool asked = r->flight || r->peer[0];
+
+	return asked && r->result != ACCESSLOG_NONE && r->result != ACCESSLOG_TCP_DENIED ? ACCESSLOG_HIER_DIRECT : ACCESSLOG_HIER_NONE;
+}
+
+static void put_url(const struct request *r, struct buf *b)
+{
+	const struct url *u = &r->url;
+
+	if (!u->host.n) {
+		buf_put(b, r->head->target.n ? r->head->target : SPAN("error:invalid-request"));
+		return;
+	}
+	buf_put_str(b, u->https ? "https://" : "http://");
+	if (u->is_ipv6)
+		buf_putc(b, '[');
+	buf_put(b, u->host);
+	if (u->is_ipv6)
+		buf_putc(b, ']');
+	if (u->port != url_default_port(u->https)) {
+		buf_putc(b, ':');
+		buf_put_u64(b, u->port);
+	}
+	buf_put(b, u->path_query);
+}
+
+void answer_log(struct request *r, bool aborted)
+{
+	struct server *s = r->server;
+	char url[URL_TEXT_BYTES];
+	struct buf b = buf_over(url, sizeof(url));
+	uint64_t bytes = r->own_bytes + (r->delivering ? r->deliver.sent : 0);
+	struct accesslog_line line = {
+		.end = loop_wall(s->loop),
+		.elapsed = (loop_now(s->loop) - r->began) / 1000,
+		.client = r->client->peer,
+		.result = r->result,
+		.aborted = aborted,
+		.status = r->status,
+		.bytes = bytes,
+		.method = r->head->method_name,
+		.hier = hier_of(r),
+		.request = &r->head->fields,
+		.request_id = r->id,
+	};
+
+	metric_add(s->metrics, METRIC_REQUESTS, 1);
+	metric_add(s->metrics, metric_of(r), 1);
+	metric_add(s->metrics, METRIC_BYTES_TO_CLIENTS, bytes);
+	if (r->cached || r->joined)
+		metric_add(s->metrics, METRIC_BYTES_FROM_CACHE, r->delivering ? r->deliver.body_sent : 0);
+	if (!accesslog_is_on(s->accesslog))
+		return;
+	put_url(r, &b);
+	line.url = buf_span(&b);
+	if (line.hier == ACCESSLOG_HIER_DIRECT)
+		line.peer = span_str(r->flight ? flight_peer(r->flight) : r->peer);
+	if (r->view.head)
+		line.type = head_part(r->view.head, r->view.head->type);
+	accesslog_put(s->accesslog, &line);
+}
+
+/* The request is over: log, let go, next one. */
+static void finish(struct request *r, bool keep_alive)
+{
+	struct client *c = r->client;
+
+	answer_log(r, false);
+	/* A body that the client has not sent to its end would be taken for the next request. */
+	if (r->upload.active && !r->upload.done)
+		keep_alive = false;
+	request__free(r);
+	client_answered(c, keep_alive);
+}
+
+/* ---- an entry ---- */
+
+static void note_conditional_hit(struct request *r)
+{
+	if (r->result != ACCESSLOG_TCP_MEM_HIT || r->deliver.status != 304)
+		return;
+	r->result = hdr_has(&r->head->fields, HDR_IF_NONE_MATCH) ? ACCESSLOG_TCP_INM_HIT : ACCESSLOG_TCP_IMS_HIT;
+}
+
+void answer_entry(struct request *r, const struct entry_view *view)
+{
+	struct server *s = r->server;
+	char extra[EXTRA_BYTES];
+	struct buf b = buf_over(extra, sizeof(extra));
+	struct deliver_ask ask = {
+		.stream = r->client->stream,
+		.entry = r->entry,
+		.head = view->head,
+		.request = r->head,
+		.conditions = !r->private,
+		.keep_alive = r->keep_alive,
+		.complete = view->phase == ENTRY_COMPLETE,
+		.stored = view->stored,
+		.now = loop_wall(s->loop),
+	};
+
+	r->view = *view;
+	head_ref(view->head);
+	put_extra(r, view->head, &b);
+	ask.extra = buf_span(&b);
+	/* Upload unfinished: what comes behind the answer would be read as a request. */
+	if (r->upload.active && !r->upload.done)
+		ask.keep_alive = false;
+	deliver_begin(&r->deliver, &ask, s->room);
+	r->delivering = true;
+	r->status = r->deliver.status;
+	note_conditional_hit(r);
+	answer_go_on(r);
+}
+
+static unsigned reads_wanted(const struct request *r)
+{
+	return r->upload.active && !r->upload.done ? (unsigned)STREAM_READ : 0;
+}
+
+void answer_go_on(struct request *r)
+{
+	uint64_t before = r->deliver.sent;
+	enum deliver_step step;
+
+	if (!r->delivering)
+		return;
+	step = deliver_go(&r->deliver);
+	if (step == DELIVER_DONE) {
+		finish(r, r->keep_alive && !r->deliver.close_after);
+		return;
+	}
+	if (step == DELIVER_FAILED) {
+		client_close(r->client, STREAM_CUT);
+		return;
+	}
+	if (!r->kept)
+		request__keep(r);
+	if (r->watch.entry)
+		entry_watch_advance(&r->watch, r->deliver.at.pos);
+	if (step == DELIVER_GROWTH) {
+		client_expect_within(r->client, 0);
+		client_want(r->client, reads_wanted(r));
+		return;
+	}
+	if (r->deliver.sent != before || r->client->deadline.due == MONO_NEVER)
+		client_expect_within(r->client, r->policy->limits.stall_timeout);
+	client_want(r->client, reads_wanted(r) | STREAM_WRITE);
+}
+
+/* ---- answers of our own ---- */
+
+static void send_own(struct request *r, struct buf *b, bool keep_alive)
+{
+	CHECK_THAT(!b->full);
+	r->own_bytes = b->n;
+	stream_push(r->client->stream, buf_span(b));
+	finish(r, keep_alive);
+}
+
+static bool is_ours(enum reason why)
+{
+	return why <= REASON_REQUEST_TIMEOUT || why == REASON_TOO_BUSY || why == REASON_SHUTTING_DOWN;
+}
+
+void answer_error(struct request *r, enum reason why, struct span detail)
+{
+	char extra[EXTRA_BYTES];
+	struct buf e = buf_over(extra, sizeof(extra)), b = buf_over(r->server->room, DELIVER_ROOM_BYTES);
+	char url[URL_TEXT_BYTES];
+	struct buf u = buf_over(url, sizeof(url));
+	bool malformed = why >= REASON_NOT_HTTP && why <= REASON_REQUEST_TIMEOUT;
+	/* After something malformed nobody knows where the next request would begin; nor behind a body that was not read. */
+	bool keep_alive = r->keep_alive && !malformed && r->head->body == HTTP1_BODY_NONE;
+	struct errpage page = {
+		.why = why,
+		.detail = detail,
+		.node = span_str(r->policy->node),
+		.request_id = r->id,
+		.head_only = r->head->method == METHOD_HEAD,
+		.close = !keep_alive,
+		.http10 = r->head->minor == 0,
+	};
+
+	if (r->delivering) { /* too late for words: the transfer is cut */
+		client_close(r->client, STREAM_CUT);
+		return;
+	}
+	if (why >= REASON_DENIED_CLIENT && why <= REASON_DENIED_BUMP)
+		r->result = ACCESSLOG_TCP_DENIED;
+	else if (is_ours(why))
+		r->result = ACCESSLOG_NONE;
+	put_url(r, &u);
+	page.url = span_upto(buf_span(&u), span_find(buf_span(&u), '?'));
+	put_extra(r, NULL, &e);
+	page.extra = buf_span(&e);
+	r->status = errpage_format(&b, &page);
+	send_own(r, &b, keep_alive);
+}
+
+void answer_text(struct request *r, int status, struct span type, struct span text)
+{
+	struct buf b = buf_over(r->server->room, DELIVER_ROOM_BYTES);
+	bool keep_alive = r->keep_alive && r->head->body == HTTP1_BODY_NONE;
+
+	http1_format_status_line(&b, status, SPAN(""));
+	http1_format_field(&b, SPAN("Content-Type"), type);
+	buf_put_str(&b, "Cache-Control: no-store\r\nContent-Length: ");
+	buf_put_u64(&b, text.n);
+	buf_put_str(&b, "\r\n");
+	if (!keep_alive)
+		buf_put_str(&b, "Connection: close\r\n");
+	http1_format_end(&b);
+	buf_put(&b, text);
+	r->status = status;
+	r->result = ACCESSLOG_NONE;
+	send_own(r, &b, keep_alive);
+}

@@ -1,0 +1,99 @@
+/* client: an accepted connection, from its first byte to its last.
+ *
+ * It finds out what is spoken (plain HTTP, TLS to the proxy, a CONNECT and TLS within: each layer is a stream upon the one
+ * below), parses one request after the other, and hands each to request.h; pipelined ones wait in its buffer. Belongs to its
+ * loop's thread. */
+#ifndef NODE_SERVE_CLIENT_H
+#define NODE_SERVE_CLIENT_H
+
+#include "node/net/stream.h"
+#include "node/serve/server.h"
+#include "proto/chunked.h"
+#include "proto/hello.h"
+#include "proto/url.h"
+
+enum client_door {
+	CLIENT_DOOR_PROXY, /* plain proxy: CONNECT is a blind tunnel */
+	CLIENT_DOOR_BUMP,
+};
+
+struct request;
+struct relay;
+
+/* The CONNECT around the requests that come now. */
+struct client_tunnel {
+	struct url url;            /* scheme, host, port that they are for; spans into `text` */
+	struct span dial_host;     /* whom to dial: as CONNECT said */
+	mono_us began;
+	char peer[ADDR_TEXT_BYTES];    /* of a blind tunnel, once connected */
+	char text[2 * (URL_MAX_HOST + 1)];
+};
+
+enum client_state {
+	CLIENT_FIRST_BYTES, /* HTTP or TLS? */
+	CLIENT_HANDSHAKE,
+	CLIENT_READING,     /* a request head */
+	CLIENT_ANSWERING,
+	CLIENT_RELAYING,    /* bytes pass blindly */
+};
+
+struct client {
+	unsigned magic;
+	TAILQ_ENTRY(client) entry;
+	struct server *server;
+	struct stream *stream;
+	enum client_door door;
+	enum client_state state;
+	struct addr local;
+	char peer[ADDR_TEXT_BYTES];
+	struct client_tunnel *tunnel; /* NULL: requests come in absolute-form */
+	bool tunnelled;               /* CONNECT has been answered 200: first bytes decide what is inside */
+	bool tls_to_proxy;
+	bool ended;                   /* the client has closed its side */
+	struct hello_scan hello;
+	char hello_name[HELLO_MAX_NAME + 1]; /* SNI of the innermost ClientHello */
+	char *in; /* read, not yet used: in_at .. in_n */
+	size_t in_at, in_n, in_room, scanned;
+	struct timer deadline;
+	struct deferred job;
+	struct request *request;
+	struct relay *relay;
+	struct dial *dial; /* tunnel.c: on its way for a CONNECT */
+	uint64_t served;
+};
+
+#define CLIENT_MAGIC 0xc11e4701
+
+/* Takes the fd. */
+void client_accept(struct server *, enum client_door, int fd, const struct addr *peer);
+
+/* The request has been answered; the next one may come, or the connection ends (cut: visibly broken). */
+void client_answered(struct client *, bool keep_alive);
+void client_cut(struct client *);
+/* Ends the connection; c is gone afterwards. */
+void client_close(struct client *, enum stream_end);
+
+/* ---- for request.c, tunnel.c and upload.c ---- */
+
+static inline struct span client_unread(const struct client *c)
+{
+	return span_of(c->in + c->in_at, c->in_n - c->in_at);
+}
+
+enum client_read { CLIENT_READ_SOME, CLIENT_READ_NOTHING, CLIENT_READ_END, CLIENT_READ_FAILED };
+
+/* Reads once, behind what is in the buffer; at most `most` bytes are kept unread. */
+enum client_read client_read_more(struct client *, size_t most);
+/* Bytes of the buffer have been used. */
+void client_used(struct client *, size_t n);
+/* What to be woken for while a request is answered: request_ready is called. */
+void client_want(struct client *, unsigned events);
+/* The deadline of what the client has to do next. */
+void client_expect_within(struct client *, dur_ms);
+
+/* The CONNECT has been answered with 200; what comes is for c->tunnel. */
+void client_enter_tunnel(struct client *);
+/* From now on bytes pass between the client and the stream, which is taken; `to_client` (copied) goes first. */
+void client_begin_relay(struct client *, struct stream *, struct span to_client);
+
+#endif

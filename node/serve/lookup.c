@@ -1,0 +1,413 @@
+/* Where the answer comes from: what is stored and good, else a flight, joined or begun. */
+#include "node/base/check.h"
+#include "node/serve/request_internal.h"
+#include "proto/range.h"
+#include "proto/vary.h"
+
+/* Each round ends in an answer unless the cache has changed meanwhile; after so many the request goes its own way. */
+#define MOST_ROUNDS 8
+#define RANGE_AHEAD_BYTES ((uint64_t)4 * 1024 * 1024)
+
+static void lookup(struct request *r);
+
+/* ---- letting go ---- */
+
+void lookup_leave(struct request *r)
+{
+	entry_watch_stop(&r->watch);
+	if (r->flight)
+		memcpy(r->peer, flight_peer(r->flight), sizeof(r->peer));
+	flight_leave(&r->flight);
+	entry_unref(&r->entry);
+}
+
+/* ---- beginning a flight ---- */
+
+static void on_change(void *cookie)
+{
+	struct request *r = cookie;
+
+	CHECK(r, REQUEST_MAGIC);
+	lookup_progress(r);
+}
+
+static void watch(struct request *r, struct entry *e)
+{
+	r->entry = e;
+	entry_watch_start(&r->watch, e, r->server->loop, 0, on_change, r);
+	client_want(r->client, STREAM_READ); /* to learn of a reset, and keep what is pipelined */
+}
+
+static struct flight_ask flight_ask_of(struct request *r)
+{
+	struct client_tunnel *t = r->client->tunnel;
+
+	return (struct flight_ask){
+		.policy = r->policy,
+		.request = r->head,
+		.url = r->url,
+		.store_id = r->store_id.text,
+		.dial_host = t ? t->dial_host : SPAN_NONE,
+		.path = r->path,
+		.facts = r->facts,
+		.key = r->ask.key,
+		.who = r->ask.who,
+	};
+}
+
+static void set_out(struct request *r, struct entry *e, bool store)
+{
+	struct flight_ask ask = flight_ask_of(r);
+
+	ask.entry = entry_ref(e);
+	ask.stale = store ? r->stale : NULL;
+	ask.store = ask.whole = store;
+	ask.owner = &upload_owner;
+	ask.cookie = r;
+	watch(r, e);
+	upload_begin(r);
+	r->flight = flight_start(&r->server->fetcher, &ask);
+}
+
+/* Not from the cache, and not for it. */
+static void pass(struct request *r, enum request_fwd fwd)
+{
+	request__keep(r);
+	r->fwd = fwd;
+	r->private = true;
+	set_out(r, index_private(r->server->fetcher.index), false);
+}
+
+/* Nothing good is stored: ask the origin, together with whoever asks for the same. */
+static void fetch(struct request *r)
+{
+	struct index *x = r->server->fetcher.index;
+	struct entry_view view = {0};
+	struct entry *e;
+	enum index_begin begun;
+
+	if (r->stale)
+		entry_look(r->stale, &view);
+	request__keep(r);
+	begun = index_begin(x, &r->ask, r->stale, view.head, !r->alone, &e);
+	head_unref(&view.head);
+	switch (begun) {
+	case INDEX_CHANGED:
+		lookup(r);
+		return;
+	case INDEX_JOINED:
+		r->joined = true;
+		watch(r, e);
+		lookup_progress(r); /* what it has already is not told again */
+		return;
+	case INDEX_BEGUN:
+		set_out(r, e, true);
+		return;
+	}
+}
+
+/* Serve what is stale now, and have it fresh for the next one. */
+static void revalidate_aside(struct request *r, struct entry *stale, const struct head *head)
+{
+	struct flight_ask ask = flight_ask_of(r);
+	struct entry *e;
+	struct flight *f;
+
+	switch (index_begin(r->server->fetcher.index, &r->ask, stale, head, true, &e)) {
+	case INDEX_JOINED: /* somebody is at it */
+		entry_unref(&e);
+		return;
+	case INDEX_CHANGED:
+		return;
+	case INDEX_BEGUN:
+		break;
+	}
+	ask.entry = e;
+	ask.stale = stale;
+	ask.store = ask.whole = true;
+	f = flight_start(&r->server->fetcher, &ask);
+	flight_leave(&f);
+}
+
+/* ---- what is stored ---- */
+
+static bool only_if_cached(const struct request *r)
+{
+	return cachectl_has(&r->facts.cc, CACHECTL_ONLY_IF_CACHED);
+}
+
+static void serve_stored(struct request *r, struct entry *e, struct entry_view *view, enum accesslog_result result)
+{
+	r->entry = entry_ref(e);
+	r->cached = true;
+	r->result = result;
+	atomic_fetch_add_explicit(&e->hits, 1, memory_order_relaxed);
+	answer_entry(r, view);
+}
+
+static void found(struct request *r, struct entry *e, struct entry_view *view)
+{
+	mono_us now = loop_now(r->server->loop);
+	dur_ms here = head_here(view->head, now);
+	bool admitted = entry_admits(e, &r->ask.who, now);
+
+	r->looked_up_hit = true;
+	if (e == r->validated) {
+		r->validated = NULL;
+		serve_stored(r, e, view, ACCESSLOG_TCP_REFRESH_UNMODIFIED);
+		entry_unref(&e); /* what `validated` held */
+		return;
+	}
+	switch (admitted ? fresh_verdict(&view->head->terms, &r->facts.cc, here, &r->why) : FRESH_REVALIDATE) {
+	case FRESH_SERVE:
+	case FRESH_SERVE_STALE:
+		serve_stored(r, e, view, ACCESSLOG_TCP_MEM_HIT);
+		return;
+	case FRESH_SERVE_AND_REVALIDATE:
+		revalidate_aside(r, e, view->head);
+		serve_stored(r, e, view, ACCESSLOG_TCP_MEM_HIT);
+		return;
+	case FRESH_REVALIDATE:
+		break;
+	}
+	if (!admitted)
+		r->why = FRESH_WHY_AUTHORIZATION;
+	if (r->policy->cache.offline && admitted) {
+		serve_stored(r, e, view, ACCESSLOG_TCP_OFFLINE_HIT);
+		return;
+	}
+	if (only_if_cached(r)) {
+		answer_error(r, REASON_ONLY_IF_CACHED, SPAN_NONE);
+		return;
+	}
+	r->stale_on_error = admitted && fresh_on_error(&view->head->terms, &r->facts.cc, here);
+	r->fwd = r->why == FRESH_WHY_REQUEST_NO_CACHE || r->why == FRESH_WHY_REQUEST_MAX_AGE ? FWD_REQUEST : FWD_STALE;
+	if (r->head->method == METHOD_HEAD) {
+		pass(r, r->fwd);
+		return;
+	}
+	entry_unref(&r->stale);
+	r->stale = entry_ref(e);
+	fetch(r);
+}
+
+static void not_found(struct request *r)
+{
+	if (only_if_cached(r)) {
+		answer_error(r, REASON_ONLY_IF_CACHED, SPAN_NONE);
+		return;
+	}
+	if (r->head->method == METHOD_HEAD) {
+		pass(r, FWD_URI_MISS);
+		return;
+	}
+	entry_unref(&r->stale);
+	r->stale_on_error = false;
+	r->fwd = FWD_URI_MISS;
+	fetch(r);
+}
+
+/* A range that begins far into an object that is not here, or at its end, is fetched by itself: who asks for it cannot wait for all
+ * that comes before. So is one of what is not worth having whole. */
+static bool range_goes_alone(const struct request *r)
+{
+	struct range range;
+
+	if (!hdr_has(&r->head->fields, HDR_RANGE))
+		return false;
+	range_parse(hdr_value(&r->head->fields, HDR_RANGE), &range);
+	switch (range.kind) {
+	case RANGE_WHOLE:
+		return false;
+	case RANGE_SUFFIX:
+		return true;
+	case RANGE_CLOSED:
+	case RANGE_OPEN:
+		break;
+	}
+	return range.first > RANGE_AHEAD_BYTES || (r->path.class != PATH_IMMUTABLE && r->path.class != PATH_MUTABLE);
+}
+
+static void lookup(struct request *r)
+{
+	struct server *s = r->server;
+	struct entry *e;
+	struct entry_view view;
+
+	if (++r->rounds > MOST_ROUNDS) {
+		pass(r, FWD_MISS);
+		return;
+	}
+	e = index_lookup(s->fetcher.index, &r->ask, loop_now(s->loop));
+	if (!e && range_goes_alone(r)) {
+		pass(r, FWD_URI_MISS);
+		return;
+	}
+	if (!e) {
+		not_found(r);
+		return;
+	}
+	entry_look(e, &view);
+	if (view.phase == ENTRY_MARK) {
+		r->why = FRESH_WHY_PRIVATE;
+		if (only_if_cached(r))
+			answer_error(r, REASON_ONLY_IF_CACHED, SPAN_NONE);
+		else
+			pass(r, FWD_URI_MISS);
+	} else {
+		found(r, e, &view);
+	}
+	head_unref(&view.head);
+	entry_unref(&e);
+}
+
+void lookup_begin(struct request *r)
+{
+	enum http1_method m = r->head->method;
+
+	r->result = ACCESSLOG_TCP_MISS;
+	if (m != METHOD_GET && m != METHOD_HEAD) {
+		pass(r, FWD_METHOD);
+		return;
+	}
+	if (r->path.class == PATH_PASS || r->head->upgrade || r->head->body != HTTP1_BODY_NONE ||
+	    (r->facts.has_cookie && r->path.class != PATH_IMMUTABLE)) {
+		r->why = r->facts.has_cookie ? FRESH_WHY_COOKIE : FRESH_WHY_PASS;
+		if (only_if_cached(r))
+			answer_error(r, REASON_ONLY_IF_CACHED, SPAN_NONE);
+		else
+			pass(r, FWD_BYPASS);
+		return;
+	}
+	lookup(r);
+}
+
+/* ---- waiting ---- */
+
+static void look_again(struct request *r)
+{
+	lookup_leave(r);
+	r->joined = false;
+	lookup(r);
+}
+
+static void serve_stale(struct request *r)
+{
+	struct entry_view view;
+	struct entry *e = r->stale;
+
+	r->stale = NULL;
+	lookup_leave(r);
+	entry_look(e, &view);
+	r->why = FRESH_WHY_IF_ERROR;
+	r->joined = false;
+	serve_stored(r, e, &view, ACCESSLOG_TCP_REFRESH_FAIL_OLD);
+	head_unref(&view.head);
+	entry_unref(&e);
+}
+
+static void ended_without(struct request *r, const struct entry_view *view)
+{
+	char detail[ENTRY_DETAIL_BYTES + 1];
+
+	switch (view->outcome) {
+	case ENTRY_NOT_MODIFIED:
+		entry_unref(&r->validated);
+		r->validated = r->stale;
+		r->stale = NULL;
+		look_again(r);
+		return;
+	case ENTRY_LOOK_AGAIN:
+	case ENTRY_FILLED:
+		look_again(r);
+		return;
+	case ENTRY_BROKEN:
+		break;
+	}
+	if (view->why == REASON_NONE) /* an upgrade: upload.c has it */
+		return;
+	if (r->joined && view->why == REASON_ABORTED) { /* the one who began has left, and the flight with it */
+		look_again(r);
+		return;
+	}
+	if (r->stale && r->stale_on_error) {
+		serve_stale(r);
+		return;
+	}
+	entry_detail(r->entry, detail);
+	if (r->stale)
+		r->result = ACCESSLOG_TCP_REFRESH_FAIL_ERR;
+	answer_error(r, view->why, span_str(detail));
+}
+
+/* What has come, is it for us, who only joined? */
+static bool is_for_us(struct request *r, const struct entry_view *view)
+{
+	struct key_variant ours;
+	struct vary vary;
+
+	if (!r->joined)
+		return true;
+	if (!view->shared)
+		return false;
+	vary_parse(head_part(view->head, view->head->vary), &vary);
+	if (vary.star)
+		return false;
+	key_variant(&ours, &vary, &r->head->fields);
+	return key_variant_same(&ours, &view->variant);
+}
+
+static bool is_origin_failure(int status)
+{
+	return status == 500 || status == 502 || status == 503 || status == 504 || status == 429;
+}
+
+static enum accesslog_result fetched_result(const struct request *r)
+{
+	if (r->joined)
+		return ACCESSLOG_TCP_CF_HIT;
+	if (r->fwd == FWD_REQUEST)
+		return ACCESSLOG_TCP_CLIENT_REFRESH_MISS;
+	return r->stale ? ACCESSLOG_TCP_REFRESH_MODIFIED : ACCESSLOG_TCP_MISS;
+}
+
+static void head_came(struct request *r, struct entry_view *view)
+{
+	if (!is_for_us(r, view)) {
+		r->alone = !view->shared;
+		look_again(r);
+		return;
+	}
+	if (r->stale && r->stale_on_error && is_origin_failure(view->head->status)) {
+		serve_stale(r);
+		return;
+	}
+	r->result = fetched_result(r);
+	answer_entry(r, view);
+}
+
+static void deliver_on(struct request *r, const struct entry_view *view)
+{
+	if (view->phase == ENTRY_FAILED) {
+		answer_log(r, true);
+		client_close(r->client, STREAM_CUT);
+		return;
+	}
+	if (view->phase == ENTRY_COMPLETE)
+		deliver_completed(&r->deliver);
+	answer_go_on(r);
+}
+
+void lookup_progress(struct request *r)
+{
+	struct entry_view view;
+
+	entry_look(r->entry, &view);
+	if (r->delivering)
+		deliver_on(r, &view);
+	else if (view.phase == ENTRY_FAILED)
+		ended_without(r, &view);
+	else if (view.phase != ENTRY_NEW)
+		head_came(r, &view);
+	head_unref(&view.head);
+}

@@ -1,0 +1,292 @@
+#include <stdlib.h>
+
+#include "node/base/check.h"
+#include "node/policy/access.h"
+#include "node/policy/classrule.h"
+#include "node/serve/request_internal.h"
+#include "node/serve/tunnel.h"
+#include "proto/http1_keep.h"
+
+/* ---- life ---- */
+
+static struct request *request_new(struct client *c)
+{
+	struct server *s = c->server;
+	struct request *r = NEW(struct request);
+
+	r->magic = REQUEST_MAGIC;
+	r->client = c;
+	r->server = s;
+	r->policy = policy_ref(s->policy);
+	r->began = loop_now(s->loop);
+	r->id = atomic_fetch_add_explicit(s->request_ids, 1, memory_order_relaxed);
+	r->head = &s->parsed;
+	r->keep_alive = s->parsed.keep_alive && !s->draining;
+	c->request = r;
+	return r;
+}
+
+void request__free(struct request *r)
+{
+	CHECK(r, REQUEST_MAGIC);
+	loop_defer_cancel(r->server->loop, &r->job);
+	lookup_leave(r);
+	if (r->delivering)
+		deliver_end(&r->deliver);
+	head_unref(&r->view.head);
+	entry_unref(&r->stale);
+	entry_unref(&r->validated);
+	policy_unref(&r->policy);
+	arena_free(&r->arena);
+	r->magic = 0;
+	free(r);
+}
+
+/* The request has to wait: its head moves out of the client's buffer. */
+void request__keep(struct request *r)
+{
+	struct url *u = &r->url;
+	struct span base = r->head->target;
+
+	if (r->kept)
+		return;
+	(void)base;
+	r->head = http1_keep_request(&r->arena, r->head);
+	r->ask.request = &r->head->fields;
+	r->kept = true;
+	u->scheme = arena_copy(&r->arena, u->scheme);
+	u->userinfo = arena_copy(&r->arena, u->userinfo);
+	u->host = arena_copy(&r->arena, u->host);
+	u->path_query = arena_copy(&r->arena, u->path_query);
+	u->path = span_upto(u->path_query, u->path.n);
+	u->query = u->query.p ? span_from(u->path_query, u->path.n + 1) : SPAN_NONE;
+	fresh_read_request(r->head, &r->facts);
+	r->facts.has_authorization |= u->userinfo.n > 0;
+}
+
+void request_abort(struct request *r)
+{
+	CHECK(r, REQUEST_MAGIC);
+	answer_log(r, true);
+	request__free(r);
+}
+
+/* ---- recv: what is asked for ---- */
+
+static enum reason check_host(const struct request *r)
+{
+	const struct hdrs *h = &r->head->fields;
+	const struct client_tunnel *t = r->client->tunnel;
+	struct span value = hdr_value(h, HDR_HOST);
+	enum reason why;
+	struct url url;
+
+	switch (hdr_count(h, HDR_HOST)) {
+	case 0:
+		return r->head->minor == 0 ? REASON_NONE : REASON_NO_HOST;
+	case 1:
+		break;
+	default:
+		return REASON_BAD_HOST;
+	}
+	if (url_parse_host(value, t ? t->url.https : false, &url, &why))
+		return why;
+	if (t && !url_host_fits(value, t->url.https, &t->url))
+		return REASON_WRONG_HOST;
+	return REASON_NONE;
+}
+
+static enum reason read_target(struct request *r)
+{
+	const struct client_tunnel *t = r->client->tunnel;
+	struct span target = r->head->target;
+	enum reason why = REASON_NONE;
+
+	if (!t) {
+		if (target.p[0] == '/')
+			return REASON_NOT_PROXY;
+		return url_parse_absolute(target, &r->url, &why) ? why : REASON_NONE;
+	}
+	if (target.p[0] == '/')
+		return url_parse_origin(target, t->url.https, &t->url, &r->url, &why) ? why : REASON_NONE;
+	if (span_eq(target, SPAN("*")) && r->head->method == METHOD_OPTIONS) {
+		if (url_parse_origin(SPAN("/"), t->url.https, &t->url, &r->url, &why))
+			return why;
+		r->url.path_query = r->url.path = target;
+		return REASON_NONE;
+	}
+	if (url_parse_absolute(target, &r->url, &why))
+		return why;
+	/* The absolute form is allowed inside a tunnel too, for what the tunnel is for. */
+	if (r->url.https != t->url.https || r->url.port != t->url.port || !span_eq_icase(r->url.host, t->url.host))
+		return REASON_WRONG_HOST;
+	return REASON_NONE;
+}
+
+static enum reason recv_request(struct request *r)
+{
+	enum reason why = check_host(r);
+
+	if (!why)
+		why = read_target(r);
+	if (!why && r->policy->limits.request_body && r->head->body == HTTP1_BODY_LENGTH &&
+	    r->head->length > r->policy->limits.request_body)
+		why = REASON_BODY_TOO_LARGE;
+	return why;
+}
+
+/* ---- access ---- */
+
+static enum reason access_request(struct request *r)
+{
+	const struct policy_access *a = &r->policy->access;
+	const struct sockaddr *peer = &stream_peer(r->client->stream)->sa;
+
+	if (!access_client_allowed(a, peer))
+		return REASON_DENIED_CLIENT;
+	if (r->head->method == METHOD_PURGE)
+		return access_purge_allowed(a, peer) ? REASON_NONE : REASON_DENIED_METHOD;
+	/* Inside a tunnel the port has been checked at its CONNECT. */
+	if (!r->client->tunnel && !access_port_allowed(a, r->url.port, false))
+		return REASON_DENIED_PORT;
+	if (!access_host_allowed(a, r->url.host))
+		return REASON_DENIED_HOST;
+	return REASON_NONE;
+}
+
+/* ---- classify ---- */
+
+static void apply_class_rule(struct request *r)
+{
+	const struct policy_class_rule *rule = classrule_find(&r->policy->cache, r->url.host, r->store_id.path);
+
+	if (!rule)
+		return;
+	switch (rule->class) {
+	case POLICY_CLASS_IMMUTABLE:
+		r->path.class = PATH_IMMUTABLE;
+		break;
+	case POLICY_CLASS_MUTABLE:
+		r->path.class = PATH_MUTABLE;
+		r->path.ttl_s = rule->ttl ? (uint32_t)(rule->ttl / 1000) : PATH_MUTABLE_TTL_S;
+		break;
+	case POLICY_CLASS_PASS:
+		r->path.class = PATH_PASS;
+		break;
+	}
+}
+
+static enum reason classify(struct request *r)
+{
+	struct server *s = r->server;
+	size_t room = STOREID_BYTES(r->url.host.n + r->url.path_query.n);
+	struct buf b = buf_over(arena_alloc(&r->arena, room), room);
+
+	storeid_format(&b, &r->url, &r->store_id);
+	if (b.full)
+		return REASON_URL_TOO_LONG;
+	pathclass_of(r->store_id.path, r->store_id.query, &r->head->fields, &r->path);
+	apply_class_rule(r);
+	fresh_read_request(r->head, &r->facts);
+	r->facts.has_authorization |= r->url.userinfo.n > 0;
+	r->ask.request = &r->head->fields;
+	key_make(&r->ask.key, s->salt, r->store_id.text);
+	if (r->facts.has_authorization)
+		key_credential(&r->ask.who, s->secret, hdr_value(&r->head->fields, HDR_AUTHORIZATION), r->url.userinfo);
+	return REASON_NONE;
+}
+
+static void purge(struct request *r)
+{
+	unsigned n = index_purge(r->server->fetcher.index, &r->ask.key);
+
+	metric_add(r->server->metrics, METRIC_PURGED, n);
+	answer_text(r, n ? 200 : 404, SPAN("text/plain"), n ? SPAN("purged\n") : SPAN("not in cache\n"));
+}
+
+/* ---- the steps ---- */
+
+void request_begin(struct client *c)
+{
+	struct request *r;
+	enum reason why;
+
+	if (c->server->parsed.method == METHOD_CONNECT) {
+		tunnel_connect(c);
+		return;
+	}
+	r = request_new(c);
+	why = recv_request(r);
+	if (!why)
+		why = access_request(r);
+	if (!why)
+		why = classify(r);
+	if (why) {
+		answer_error(r, why, SPAN_NONE);
+		return;
+	}
+	if (r->head->method == METHOD_PURGE)
+		purge(r);
+	else
+		lookup_begin(r);
+}
+
+static void watch_for_end(struct request *r)
+{
+	struct client *c = r->client;
+
+	/* While the answer is on its way: pipelined requests may come, or the end. */
+	switch (client_read_more(c, (size_t)16 * 1024)) {
+	case CLIENT_READ_FAILED:
+		client_close(c, STREAM_CUT);
+		break;
+	case CLIENT_READ_END:
+		client_want(c, r->delivering ? STREAM_WRITE : 0);
+		break;
+	default:
+		break;
+	}
+}
+
+void request_ready(struct request *r, unsigned events)
+{
+	CHECK(r, REQUEST_MAGIC);
+	if (events & STREAM_WRITE) {
+		answer_go_on(r);
+		return;
+	}
+	if (r->upload.active && !r->upload.done)
+		upload_go_on(r);
+	else
+		watch_for_end(r);
+}
+
+void request_timed_out(struct request *r)
+{
+	if (r->delivering) {
+		log_line(r->server->log, LOG_INFO, "client", "%s stopped reading", r->client->peer);
+		client_close(r->client, STREAM_CUT);
+		return;
+	}
+	answer_error(r, REASON_REQUEST_TIMEOUT, SPAN_NONE);
+}
+
+void request_refuse_with(struct client *c, enum reason why, struct span detail)
+{
+	struct request *r;
+
+	if (why >= REASON_NOT_HTTP && why <= REASON_URL_TOO_LONG) { /* `parsed` holds nothing to go by */
+		memset(&c->server->parsed, 0, offsetof(struct http1_request, fields.v));
+		c->server->parsed.method_name = SPAN("NONE");
+		c->server->parsed.minor = 1;
+	}
+	c->state = CLIENT_ANSWERING;
+	r = request_new(c);
+	r->keep_alive = false;
+	answer_error(r, why, detail);
+}
+
+void request_refuse(struct client *c, enum reason why)
+{
+	request_refuse_with(c, why, SPAN_NONE);
+}

@@ -1,0 +1,50 @@
+/* server: what the connections of one loop share. Made by the composition root; belongs to its loop's thread. */
+#ifndef NODE_SERVE_SERVER_H
+#define NODE_SERVE_SERVER_H
+
+#include <stdatomic.h>
+#include <sys/queue.h>
+
+#include "node/fetch/flight.h"
+#include "node/record/accesslog.h"
+#include "proto/http1_parse.h"
+
+struct client;
+struct mint;
+struct tlsctx;
+
+TAILQ_HEAD(clients, client);
+
+struct server {
+	struct loop *loop;
+	struct fetcher fetcher;
+	struct tlsctx *tls;
+	struct mint *mint;
+	struct accesslog *accesslog;
+	struct log *log;
+	struct metrics *metrics;
+	struct policy *policy;          /* in force for requests that begin now; one reference */
+	struct span salt;               /* of keys */
+	const uint8_t *secret;          /* 32 bytes, for credentials */
+	atomic_uint *connections;       /* of all loops together */
+	_Atomic uint64_t *request_ids;
+
+	struct clients clients;
+	bool draining;                  /* no new requests; connections end with the answer they are at */
+	struct http1_request parsed;    /* the request head being looked at, during one call */
+	char *room;                     /* DELIVER_ROOM_BYTES, to build heads in, during one call */
+};
+
+/* Borrows all that was filled in before. */
+void server_init(struct server *);
+/* Closes all connections at once. */
+void server_fini(struct server *);
+
+/* A reload: from now on. Shares the policy. */
+void server_set_policy(struct server *, struct policy *);
+
+/* Stops serving new requests: idle connections are closed, busy ones when their answer is out. */
+void server_drain(struct server *);
+bool server_is_idle(const struct server *);
+
+#endif

@@ -1,0 +1,221 @@
+#define _GNU_SOURCE /* mkostemp, renameat2 */
+
+#include "node/tls/certs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "node/base/check.h"
+#include "node/base/hash.h"
+#include "node/base/mem.h"
+
+#define PEM_FILE_MAX ((size_t)16 << 20)
+
+wall_ms certs_wall(const ASN1_TIME *t)
+{
+	struct tm tm;
+	bool ok = ASN1_TIME_to_tm(t, &tm) == 1;
+
+	ERR_clear_error();
+	return ok ? (wall_ms)timegm(&tm) * DUR_SECOND : CERTS_NO_TIME;
+}
+
+const char *certs_error(void)
+{
+	const char *text = ERR_reason_error_string(ERR_peek_error());
+
+	ERR_clear_error();
+	return text ? text : "no reason given";
+}
+
+void certs_fingerprint(const X509 *cert, uint8_t out[32])
+{
+	unsigned char *der = NULL;
+	int n = i2d_X509(cert, &der);
+
+	CHECK_THAT(n > 0);
+	sha256_of(span_of((const char *)der, (size_t)n), out);
+	OPENSSL_free(der);
+}
+
+/* Bytes read before the end of the file or of the room; -1. */
+static ssize_t read_whole(int fd, char *p, size_t room)
+{
+	size_t n = 0;
+
+	while (n < room) {
+		ssize_t got = read(fd, p + n, room - n);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return -1;
+		if (got == 0)
+			break;
+		n += (size_t)got;
+	}
+	return (ssize_t)n;
+}
+
+/* The file's size, or -1. */
+static ssize_t may_read(int fd, const char *path, size_t max, bool secret, char *why, size_t why_bytes)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+		snprintf(why, why_bytes, "%s is not a file", path);
+		return -1;
+	}
+	if (secret && (st.st_mode & 077)) {
+		snprintf(why, why_bytes, "%s may be touched by others than its owner (mode %04o): run chmod 600 %s",
+			 path, (unsigned)st.st_mode & 07777, path);
+		return -1;
+	}
+	if ((size_t)st.st_size > max) {
+		snprintf(why, why_bytes, "%s is larger than %zu bytes: it cannot be the right file", path, max);
+		return -1;
+	}
+	return (ssize_t)st.st_size;
+}
+
+char *certs_slurp(const char *path, size_t max, bool secret, size_t *n, char *why, size_t why_bytes)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	char *p;
+	ssize_t size, got;
+
+	if (fd < 0) {
+		snprintf(why, why_bytes, "%s cannot be read: %s", path, strerror(errno));
+		return NULL;
+	}
+	size = may_read(fd, path, max, secret, why, why_bytes);
+	if (size < 0) {
+		close(fd);
+		return NULL;
+	}
+	p = mem_alloc((size_t)size + 1);
+	got = read_whole(fd, p, (size_t)size);
+	close(fd);
+	if (got < 0) {
+		snprintf(why, why_bytes, "%s cannot be read: %s", path, strerror(errno));
+		free(p);
+		return NULL;
+	}
+	p[got] = '\0';
+	*n = (size_t)got;
+	return p;
+}
+
+/* No prompt on the terminal: a certificate needs no pass phrase. */
+static int no_phrase(char *phrase, int room, int writing, void *cookie)
+{
+	(void)phrase, (void)room, (void)writing, (void)cookie;
+	return -1;
+}
+
+STACK_OF(X509) * certs_read(const char *path, char *why, size_t why_bytes)
+{
+	size_t n;
+	char *text = certs_slurp(path, PEM_FILE_MAX, false, &n, why, why_bytes);
+	STACK_OF(X509) * certs;
+	X509 *cert;
+	BIO *bio;
+	bool at_end;
+
+	if (!text)
+		return NULL;
+	certs = sk_X509_new_null();
+	bio = BIO_new_mem_buf(text, (int)n);
+	CHECK_THAT(certs && bio);
+	ERR_clear_error();
+	while ((cert = PEM_read_bio_X509_AUX(bio, NULL, no_phrase, NULL)))
+		CHECK_THAT(sk_X509_push(certs, cert) > 0);
+	at_end = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+	if (!at_end || sk_X509_num(certs) == 0) {
+		if (at_end)
+			snprintf(why, why_bytes, "%s holds no certificate in PEM (-----BEGIN CERTIFICATE-----)", path);
+		else
+			snprintf(why, why_bytes, "%s: certificate %d is damaged (%s)", path, sk_X509_num(certs) + 1,
+				 certs_error());
+		sk_X509_pop_free(certs, X509_free);
+		certs = NULL;
+	}
+	ERR_clear_error();
+	BIO_free(bio);
+	free(text);
+	return certs;
+}
+
+static int write_all(int fd, const void *bytes, size_t n)
+{
+	const char *p = bytes;
+
+	while (n) {
+		ssize_t put = write(fd, p, n);
+
+		if (put < 0 && errno == EINTR)
+			continue;
+		if (put < 0)
+			return -1;
+		p += put;
+		n -= (size_t)put;
+	}
+	return 0;
+}
+
+static void sync_folder(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char *folder = slash ? span_dup(span_of(path, (size_t)(slash - path) + 1)) : span_dup(SPAN("."));
+	int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd >= 0) {
+		fsync(fd);
+		close(fd);
+	}
+	free(folder);
+}
+
+int certs_write(const char *path, const void *bytes, size_t n, mode_t mode, bool overwrite, char *why, size_t why_bytes)
+{
+	size_t len = strlen(path);
+	char *temp = mem_alloc(len + 8);
+	int fd, bad, saved;
+
+	memcpy(temp, path, len);
+	memcpy(temp + len, ".XXXXXX", 8);
+	fd = mkostemp(temp, O_CLOEXEC);
+	if (fd < 0) {
+		snprintf(why, why_bytes,
+			 "%s cannot be written: %s; does the folder exist, and may this user write there?", path,
+			 strerror(errno));
+		free(temp);
+		return -1;
+	}
+	bad = fchmod(fd, mode) < 0 || write_all(fd, bytes, n) < 0 || fsync(fd) < 0;
+	saved = errno;
+	close(fd);
+	if (!bad && renameat2(AT_FDCWD, temp, AT_FDCWD, path, overwrite ? 0 : RENAME_NOREPLACE) < 0) {
+		bad = 1;
+		saved = errno;
+	}
+	if (bad) {
+		unlink(temp);
+		if (saved == EEXIST)
+			snprintf(why, why_bytes, "%s is there already and is not overwritten; move it away first",
+				 path);
+		else
+			snprintf(why, why_bytes, "%s cannot be written: %s", path, strerror(saved));
+	} else {
+		sync_folder(path);
+	}
+	free(temp);
+	return bad ? -1 : 0;
+}

@@ -1,0 +1,535 @@
+#include "node/tls/stream_tls.h"
+
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "node/base/check.h"
+#include "node/base/mem.h"
+#include "node/tls/mint.h"
+#include "node/tls/stream_tls_internal.h"
+#include "node/tls/tlsctx.h"
+#include "node/tls/trust.h"
+
+#define RECORD_BYTES ((size_t)16384)
+
+struct tls {
+	struct stream stream;
+	struct stream *below;
+	SSL *ssl;
+	struct tlsctx *ctx;
+	struct leaf *leaf; /* server side */
+	char *first;       /* bytes read before us, until OpenSSL has them */
+	size_t first_at, first_n;
+	unsigned wanted;
+	bool handshaking;
+	bool below_ended;
+	bool drained; /* nothing more to read until the stream below is ready */
+	bool resumed;
+	stream_tls_on_done_f *on_done;
+	struct deferred handshake_job, read_job, write_job;
+	const char *rejected;
+	char *origin; /* client side: name of the kept session */
+	char *detail;
+};
+
+static struct tls *tls_of(struct stream *s)
+{
+	return (struct tls *)s;
+}
+
+/* ---- the BIO ---- */
+
+static int bio_write(BIO *bio, const char *bytes, int n)
+{
+	struct tls *t = BIO_get_data(bio);
+
+	BIO_clear_retry_flags(bio);
+	return stream_push(t->below, span_of(bytes, (size_t)n)) ? n : -1;
+}
+
+static int read_first(struct tls *t, char *to, size_t room)
+{
+	size_t left = t->first_n - t->first_at, n = room < left ? room : left;
+
+	memcpy(to, t->first + t->first_at, n);
+	t->first_at += n;
+	if (t->first_at == t->first_n) {
+		free(t->first);
+		t->first = NULL;
+	}
+	return (int)n;
+}
+
+static int bio_read(BIO *bio, char *to, int room)
+{
+	struct tls *t = BIO_get_data(bio);
+	ssize_t n;
+
+	BIO_clear_retry_flags(bio);
+	if (room <= 0)
+		return 0;
+	if (t->first)
+		return read_first(t, to, (size_t)room);
+	n = stream_read(t->below, to, (size_t)room);
+	if (n == STREAM_AGAIN) {
+		BIO_set_retry_read(bio);
+		return -1;
+	}
+	if (n == 0)
+		t->below_ended = true;
+	return n < 0 ? -1 : (int)n;
+}
+
+static long bio_ctrl(BIO *bio, int cmd, long num, void *ptr)
+{
+	struct tls *t = BIO_get_data(bio);
+
+	(void)num;
+	(void)ptr;
+	switch (cmd) {
+	case BIO_CTRL_FLUSH:
+		return 1;
+	case BIO_CTRL_EOF:
+		return t->below_ended;
+	default:
+		return 0;
+	}
+}
+
+BIO_METHOD *stream_tls__bio_method(void)
+{
+	BIO_METHOD *m = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "stream");
+
+	CHECK_THAT(m != NULL);
+	BIO_meth_set_write(m, bio_write);
+	BIO_meth_set_read(m, bio_read);
+	BIO_meth_set_ctrl(m, bio_ctrl);
+	return m;
+}
+
+/* ---- callbacks of the SSL_CTX ---- */
+
+int stream_tls__on_certificate(SSL *ssl, void *arg)
+{
+	struct tls *t = SSL_get_app_data(ssl);
+
+	(void)arg;
+	return SSL_use_certificate(ssl, leaf_cert(t->leaf)) == 1 && SSL_use_PrivateKey(ssl, leaf_pkey(t->leaf)) == 1 &&
+	       SSL_set1_chain(ssl, leaf_chain(t->leaf)) == 1;
+}
+
+int stream_tls__on_session(SSL *ssl, SSL_SESSION *session)
+{
+	struct tls *t = SSL_get_app_data(ssl);
+
+	if (!t->origin)
+		return 0;
+	tlsctx_keep_session(t->ctx, span_str(t->origin), session);
+	return 1;
+}
+
+/* ---- failures ---- */
+
+static void set_detail(struct tls *t, const char *text)
+{
+	free(t->detail);
+	t->detail = span_dup(span_str(text));
+}
+
+static const char *alert_of(unsigned long err)
+{
+	if (ERR_GET_LIB(err) != ERR_LIB_SSL)
+		return NULL;
+	switch (ERR_GET_REASON(err)) {
+	case SSL_R_TLSV1_ALERT_UNKNOWN_CA:
+		return "unknown ca";
+	case SSL_R_SSLV3_ALERT_BAD_CERTIFICATE:
+		return "bad certificate";
+	case SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN:
+		return "certificate unknown";
+	case SSL_R_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE:
+		return "unsupported certificate";
+	case SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED:
+		return "certificate expired";
+	default:
+		return NULL;
+	}
+}
+
+static enum reason reason_of_error(struct tls *t, unsigned long err)
+{
+	long verdict = SSL_get_verify_result(t->ssl);
+
+	if (t->origin && verdict != X509_V_OK) {
+		set_detail(t, X509_verify_cert_error_string(verdict));
+		return trust_reason(verdict, SSL_get0_peer_certificate(t->ssl));
+	}
+	if (ERR_GET_LIB(err) == ERR_LIB_SSL) {
+		switch (ERR_GET_REASON(err)) {
+		case SSL_R_UNSUPPORTED_PROTOCOL:
+		case SSL_R_TLSV1_ALERT_PROTOCOL_VERSION:
+			return REASON_TLS_OLD;
+		case SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED:
+			return REASON_TLS_WANTS_CERT;
+		case SSL_R_UNEXPECTED_EOF_WHILE_READING:
+			return t->handshaking ? REASON_TLS_CLOSED : REASON_UPSTREAM_CUT;
+		case SSL_R_EE_KEY_TOO_SMALL:
+		case SSL_R_CA_KEY_TOO_SMALL:
+		case SSL_R_CA_MD_TOO_WEAK:
+		case SSL_R_DH_KEY_TOO_SMALL:
+			return REASON_CERT_WEAK;
+		default:
+			break;
+		}
+	}
+	return t->handshaking ? REASON_TLS_FAILED : REASON_UPSTREAM_RESET;
+}
+
+/* Turns OpenSSL's error queue into our reason; the stream is dead from here on. */
+static void fail(struct tls *t, int ssl_error)
+{
+	unsigned long err = ERR_peek_last_error();
+	char text[160];
+
+	if (t->stream.why)
+		return;
+	t->rejected = alert_of(err);
+	if (err) {
+		ERR_error_string_n(err, text, sizeof(text));
+		set_detail(t, ERR_reason_error_string(err) ? ERR_reason_error_string(err) : text);
+	}
+	if (ssl_error == SSL_ERROR_SYSCALL && !err)
+		t->stream.why = t->below_ended || !t->below->why
+					? (t->handshaking ? REASON_TLS_CLOSED : REASON_UPSTREAM_CUT)
+					: (t->handshaking ? REASON_TLS_CLOSED : t->below->why);
+	else
+		t->stream.why = reason_of_error(t, err);
+	ERR_clear_error();
+}
+
+/* ---- reading and writing ---- */
+
+static void below_want(struct tls *t)
+{
+	unsigned events = 0;
+
+	if (t->handshaking || (t->wanted & STREAM_READ))
+		events |= STREAM_READ;
+	if (!t->handshaking && (t->wanted & STREAM_WRITE) && stream_blocked(t->below))
+		events |= STREAM_WRITE;
+	stream_want(t->below, events);
+}
+
+static ssize_t tls_read(struct stream *s, void *to, size_t room)
+{
+	struct tls *t = tls_of(s);
+	size_t n = 0;
+	int error;
+
+	if (s->why)
+		return STREAM_FAILED;
+	if (SSL_read_ex(t->ssl, to, room, &n) == 1)
+		return (ssize_t)n;
+	error = SSL_get_error(t->ssl, 0);
+	switch (error) {
+	case SSL_ERROR_WANT_READ:
+	case SSL_ERROR_WANT_WRITE:
+		t->drained = true;
+		return STREAM_AGAIN;
+	case SSL_ERROR_ZERO_RETURN:
+		return 0;
+	default:
+		fail(t, error);
+		return STREAM_FAILED;
+	}
+}
+
+/* The next record's worth of what is left: straight from a span that has enough, else gathered. Moves *i and *off on. */
+static struct span next_record(struct tls *t, const struct span *v, int n, int *i, size_t *off)
+{
+	struct buf gathered = buf_over(loop_scratch(t->stream.loop), RECORD_BYTES);
+
+	while (*i < n && *off == v[*i].n)
+		(*i)++, *off = 0;
+	if (*i == n)
+		return SPAN_NONE;
+	if (v[*i].n - *off >= RECORD_BYTES || *i == n - 1) {
+		struct span record = span_upto(span_from(v[*i], *off), RECORD_BYTES);
+
+		*off += record.n;
+		return record;
+	}
+	while (*i < n && gathered.n < gathered.cap) {
+		struct span piece = span_upto(span_from(v[*i], *off), gathered.cap - gathered.n);
+
+		buf_put(&gathered, piece);
+		*off += piece.n;
+		if (*off == v[*i].n)
+			(*i)++, *off = 0;
+	}
+	return buf_span(&gathered);
+}
+
+static ssize_t tls_write(struct stream *s, const struct span *v, int n)
+{
+	struct tls *t = tls_of(s);
+	size_t taken = 0, off = 0;
+	int i = 0;
+
+	if (s->why)
+		return STREAM_FAILED;
+	while (taken < STREAM_TURN_BYTES && !stream_blocked(t->below)) {
+		struct span record = next_record(t, v, n, &i, &off);
+		size_t wrote;
+
+		if (!record.n)
+			return (ssize_t)taken;
+		if (SSL_write_ex(t->ssl, record.p, record.n, &wrote) != 1) {
+			fail(t, SSL_get_error(t->ssl, 0));
+			return STREAM_FAILED;
+		}
+		CHECK_THAT(wrote == record.n); /* the stream below takes all that is pushed */
+		taken += wrote;
+	}
+	return taken ? (ssize_t)taken : STREAM_AGAIN;
+}
+
+static bool tls_push(struct stream *s, struct span bytes)
+{
+	struct tls *t = tls_of(s);
+	size_t wrote;
+
+	while (bytes.n) {
+		if (s->why)
+			return false;
+		if (SSL_write_ex(t->ssl, bytes.p, bytes.n < RECORD_BYTES ? bytes.n : RECORD_BYTES, &wrote) != 1) {
+			fail(t, SSL_get_error(t->ssl, 0));
+			return false;
+		}
+		bytes = span_from(bytes, wrote);
+	}
+	return true;
+}
+
+static bool tls_blocked(const struct stream *s)
+{
+	return stream_blocked(((const struct tls *)s)->below);
+}
+
+static void on_read_job(void *arg)
+{
+	struct tls *t = arg;
+
+	if ((t->wanted & STREAM_READ) && t->stream.on_ready)
+		t->stream.on_ready(t->stream.cookie, STREAM_READ);
+}
+
+static void on_write_job(void *arg)
+{
+	struct tls *t = arg;
+
+	if (!(t->wanted & STREAM_WRITE))
+		return;
+	if (stream_blocked(t->below) && !t->below->why) {
+		below_want(t);
+		return;
+	}
+	if (t->stream.on_ready)
+		t->stream.on_ready(t->stream.cookie, STREAM_WRITE);
+}
+
+static void tls_want(struct stream *s, unsigned events)
+{
+	struct tls *t = tls_of(s);
+
+	t->wanted = events;
+	if ((events & STREAM_READ) && (s->why || (!t->drained && (t->first || SSL_has_pending(t->ssl)))))
+		loop_defer(s->loop, &t->read_job, on_read_job, t);
+	if ((events & STREAM_WRITE) && !stream_blocked(t->below))
+		loop_bulk(s->loop, &t->write_job, on_write_job, t);
+	below_want(t);
+}
+
+/* ---- the end ---- */
+
+static void tls_end_writing(struct stream *s)
+{
+	struct tls *t = tls_of(s);
+
+	if (s->why)
+		return;
+	SSL_shutdown(t->ssl);
+	ERR_clear_error();
+	stream_end_writing(t->below);
+}
+
+static void tls_close(struct stream *s, enum stream_end end)
+{
+	struct tls *t = tls_of(s);
+
+	if (end == STREAM_CLEAN && !s->why && !t->handshaking)
+		SSL_shutdown(t->ssl);
+	/* Without this, freeing a connection that the peer has not closed would spoil its session for resumption. */
+	SSL_set_shutdown(t->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+	ERR_clear_error();
+	loop_defer_cancel(s->loop, &t->handshake_job);
+	loop_defer_cancel(s->loop, &t->read_job);
+	loop_defer_cancel(s->loop, &t->write_job);
+	SSL_free(t->ssl);
+	leaf_unref(&t->leaf);
+	stream_close(&t->below, end);
+	free(t->first);
+	free(t->origin);
+	free(t->detail);
+	s->magic = 0;
+	free(t);
+}
+
+static const struct addr *tls_peer(const struct stream *s)
+{
+	return stream_peer(((const struct tls *)s)->below);
+}
+
+/* ---- the handshake ---- */
+
+static void handshake(struct tls *t)
+{
+	int result = t->stream.why ? 1 : SSL_do_handshake(t->ssl), error;
+
+	if (result != 1) {
+		error = SSL_get_error(t->ssl, result);
+		if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE) {
+			below_want(t);
+			return;
+		}
+		fail(t, error);
+	}
+	t->handshaking = false;
+	t->resumed = !t->stream.why && SSL_session_reused(t->ssl);
+	below_want(t);
+	t->on_done(t->stream.cookie, &t->stream, t->stream.why); /* t may be gone now */
+}
+
+static void on_handshake_job(void *arg)
+{
+	handshake(arg);
+}
+
+static void on_below_ready(void *cookie, unsigned events)
+{
+	struct tls *t = cookie;
+
+	CHECK(&t->stream, STREAM_MAGIC);
+	t->drained = false;
+	if (t->handshaking) {
+		handshake(t);
+		return;
+	}
+	events &= t->wanted;
+	if (events && t->stream.on_ready)
+		t->stream.on_ready(t->stream.cookie, events);
+}
+
+static const struct stream_ops tls_ops = {
+	.name = "tls",
+	.read = tls_read,
+	.write = tls_write,
+	.push = tls_push,
+	.blocked = tls_blocked,
+	.want = tls_want,
+	.end_writing = tls_end_writing,
+	.close = tls_close,
+	.peer = tls_peer,
+};
+
+static struct tls *tls_new(struct stream **below, struct tlsctx *ctx, SSL_CTX *ssl_ctx, stream_tls_on_done_f *on_done, void *cookie)
+{
+	struct tls *t = NEW(struct tls);
+	BIO *bio = BIO_new(tlsctx_bio(ctx));
+
+	t->stream = (struct stream){.magic = STREAM_MAGIC, .ops = &tls_ops, .loop = (*below)->loop, .cookie = cookie};
+	t->below = *below;
+	*below = NULL;
+	t->ctx = ctx;
+	t->handshaking = true;
+	t->on_done = on_done;
+	t->ssl = SSL_new(ssl_ctx);
+	CHECK_THAT(t->ssl != NULL && bio != NULL);
+	BIO_set_data(bio, t);
+	BIO_set_init(bio, 1);
+	SSL_set_bio(t->ssl, bio, bio);
+	SSL_set_app_data(t->ssl, t);
+	stream_set_handler(t->below, on_below_ready, t);
+	/* The first step is deferred: nothing calls back from inside a start. */
+	loop_defer(t->stream.loop, &t->handshake_job, on_handshake_job, t);
+	return t;
+}
+
+struct stream *stream_tls_accept(struct stream **below, struct tlsctx *ctx, struct leaf *leaf, struct span first,
+				 stream_tls_on_done_f *on_done, void *cookie)
+{
+	struct tls *t = tls_new(below, ctx, tlsctx_server(ctx), on_done, cookie);
+	t->leaf = leaf_ref(leaf);
+	if (first.n) {
+		t->first = mem_alloc(first.n);
+		memcpy(t->first, first.p, first.n);
+		t->first_n = first.n;
+	}
+	SSL_set_session_id_context(t->ssl, leaf_context(leaf), MINT_CONTEXT_BYTES);
+	SSL_set_accept_state(t->ssl);
+	return &t->stream;
+}
+
+struct stream *stream_tls_connect(struct stream **below, struct tlsctx *ctx, struct span host, bool is_ip, struct span origin,
+				  stream_tls_on_done_f *on_done, void *cookie)
+{
+	struct tls *t = tls_new(below, ctx, tlsctx_client(ctx), on_done, cookie);
+	SSL_SESSION *session = tlsctx_session(ctx, origin);
+	char *name = span_dup(host);
+
+	t->origin = span_dup(origin);
+	if (trust_configure(t->ssl, name, is_ip) < 0)
+		t->stream.why = REASON_BAD_HOST;
+	if (!is_ip)
+		SSL_set_tlsext_host_name(t->ssl, name);
+	if (session)
+		SSL_set_session(t->ssl, session);
+	free(name);
+	SSL_set_connect_state(t->ssl);
+	return &t->stream;
+}
+
+/* ---- questions ---- */
+
+bool stream_tls_resumed(const struct stream *s)
+{
+	return ((const struct tls *)s)->resumed;
+}
+
+const char *stream_tls_rejected(const struct stream *s)
+{
+	return ((const struct tls *)s)->rejected;
+}
+
+const char *stream_tls_detail(const struct stream *s)
+{
+	const struct tls *t = (const struct tls *)s;
+
+	return t->detail ? t->detail : "";
+}
+
+struct origin_cert *stream_tls_origin_cert(const struct stream *s)
+{
+	const struct tls *t = (const struct tls *)s;
+	X509 *cert = SSL_get0_peer_certificate(t->ssl);
+
+	return cert ? trust_describe(cert) : NULL;
+}
+
+const char *stream_tls_version(const struct stream *s)
+{
+	return SSL_get_version(((const struct tls *)s)->ssl);
+}

@@ -1,0 +1,42 @@
+/* stream_tls: TLS as a stream over another stream, in either role.
+ *
+ * Records are made by SSL_write straight from the caller's bytes, 16 KiB at a time, and pushed to the stream below, which sends
+ * them together (stream_plain.h). Small spans are gathered into one record. The stream below may itself be TLS.
+ *
+ * A stream_tls begins with a handshake; on_done comes once, never from inside the starting call, with the stream ready for use
+ * or a reason. Deadlines are the caller's: stream_close ends a handshake at any time, without a callback. */
+#ifndef NODE_TLS_STREAM_TLS_H
+#define NODE_TLS_STREAM_TLS_H
+
+#include "node/net/stream.h"
+
+struct tlsctx;
+struct leaf;
+struct origin_cert;
+
+/* REASON_NONE: ready. Else it has failed and has to be closed. `s` is the started stream. */
+typedef void stream_tls_on_done_f(void *cookie, struct stream *s, enum reason why);
+
+/* Server side. Takes the stream below; shares the leaf; `first` are bytes already read from below (the ClientHello) and are
+ * copied. */
+struct stream *stream_tls_accept(struct stream **below, struct tlsctx *, struct leaf *leaf, struct span first,
+				 stream_tls_on_done_f *, void *cookie);
+
+/* Client side. Takes the stream below. `host` without brackets is what the certificate must be valid for; it is sent as SNI unless
+ * it is an address. `origin` names what sessions are kept under. Both are copied. */
+struct stream *stream_tls_connect(struct stream **below, struct tlsctx *, struct span host, bool is_ip, struct span origin,
+				  stream_tls_on_done_f *, void *cookie);
+
+bool stream_tls_resumed(const struct stream *);
+/* The handshake failed because the client said that it does not trust the certificate: the alert in OpenSSL's words
+ * ("unknown ca"); NULL when it did not. */
+const char *stream_tls_rejected(const struct stream *);
+/* More about a failed handshake in words for the log and for error texts ("certificate has expired"); never NULL. */
+const char *stream_tls_detail(const struct stream *);
+/* Client side: what the origin's certificate says, for mimicry. One reference for the caller (names_origin_unref); NULL when there is none (a
+ * resumed session). */
+struct origin_cert *stream_tls_origin_cert(const struct stream *);
+/* "TLSv1.3"; static text of OpenSSL's. */
+const char *stream_tls_version(const struct stream *);
+
+#endif
