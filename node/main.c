@@ -74,6 +74,18 @@ static void serve_until_told(struct node *node, const struct options *o, const s
 	}
 }
 
+/* A second signal ends the patience. */
+static void drain(struct node *node, const sigset_t *set)
+{
+	const struct timespec pause = {.tv_nsec = 10 * 1000 * 1000};
+	int left = NODE_DRAIN_SECONDS * 100, got = 0;
+
+	node_drain(node);
+	while (!node_is_drained(node) && got != SIGTERM && got != SIGINT && left-- > 0)
+		got = sigtimedwait(set, NULL, &pause);
+	node_stop(node);
+}
+
 static int serve(const struct options *o)
 {
 	char why[NODE_WHY_BYTES];
@@ -90,7 +102,7 @@ static int serve(const struct options *o)
 		return 1;
 	}
 	serve_until_told(node, o, &set);
-	node_drain(node);
+	drain(node, &set);
 	return 0;
 }
 

@@ -10,10 +10,11 @@
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "node/admin/admin.h"
 #include "node/admin/control.h"
+#include "node/admin/metricstext.h"
 #include "node/admin/statsjson.h"
 #include "node/base/check.h"
 #include "node/base/mem.h"
@@ -36,7 +37,6 @@
 #define EDGE_LOOPS 4 /* the host belongs to its jobs */
 #define POOL_LINKS 512
 #define POOL_IDLE_MS (60 * DUR_SECOND)
-#define DRAIN_SECONDS 30
 #define TICKET_KEY_MS (12 * DUR_HOUR)
 
 /* An address that is listened on, on every loop. */
@@ -80,9 +80,11 @@ struct node {
 	size_t n_ports;
 	struct access_own own;
 	struct control *control;
+	struct admin *admin;
 	atomic_uint connections;
 	_Atomic uint64_t request_ids;
 	mono_us began, ticket_keys_at;
+	wall_ms began_wall;
 	unsigned n_lanes;
 	struct lane lanes[MOST_LOOPS];
 };
@@ -213,18 +215,31 @@ static bool is_any(const struct addr *a)
 	return a->in.sin_addr.s_addr == INADDR_ANY;
 }
 
+/* Nobody else has it; and from now on it is one that the node does not dial. */
+static int probe_port(struct node *n, const struct addr *a, char *why, size_t why_bytes)
+{
+	if (addr_port(a) && listener_probe(a, why, why_bytes) < 0)
+		return -1;
+	add_own(n, a);
+	if (is_any(a))
+		add_own_interfaces(n, addr_port(a));
+	return 0;
+}
+
 static int probe_ports(struct node *n, char *why, size_t why_bytes)
 {
+	const struct conf_addresses *admin = &n->conf->listen.admin;
+
 	add_ports(n, &n->conf->listen.proxy, CLIENT_DOOR_PROXY);
 	add_ports(n, &n->conf->listen.bump, CLIENT_DOOR_BUMP);
-	for (size_t i = 0; i < n->n_ports; i++) {
-		const struct addr *a = &n->ports[i].addr;
-
-		if (addr_port(a) && listener_probe(a, why, why_bytes) < 0)
+	for (size_t i = 0; i < n->n_ports; i++)
+		if (probe_port(n, &n->ports[i].addr, why, why_bytes) < 0)
 			return -1;
-		add_own(n, a);
-		if (is_any(a))
-			add_own_interfaces(n, addr_port(a));
+	for (size_t i = 0; i < admin->n; i++) {
+		struct addr a = addr_of(&admin->v[i]);
+
+		if (probe_port(n, &a, why, why_bytes) < 0)
+			return -1;
 	}
 	return 0;
 }
@@ -304,17 +319,24 @@ static void *lane_run(void *arg)
 	return NULL;
 }
 
-/* ---- control ---- */
+/* ---- what operators see and do: all of it on the first lane's loop ---- */
 
-static void control_stats(void *cookie, struct buf *json)
+static const char *node_name(void *cookie)
 {
 	struct node *n = cookie;
-	const struct metrics *rows[MOST_LOOPS];
+
+	return n->lanes[0].server.policy->node;
+}
+
+static struct statsjson_gauges gauges_of(struct node *n)
+{
 	struct store_counts store = n->store->ops->counts(n->store);
-	struct statsjson_gauges gauges = {
-		.node = n->lanes[0].server.policy->node, /* called on its loop */
+
+	return (struct statsjson_gauges){
+		.node = node_name(n),
 		.version = PMCACHE_VERSION,
 		.now = clock_wall(&clock_system),
+		.began = n->began_wall,
 		.uptime = (clock_mono(&clock_system) - n->began) / 1000,
 		.loops = n->n_lanes,
 		.memory_used_bytes = store.used,
@@ -322,10 +344,32 @@ static void control_stats(void *cookie, struct buf *json)
 		.objects = store.entries,
 		.ca_not_after = ca_not_after(n->ca),
 	};
+}
 
+static void rows_of(const struct node *n, const struct metrics *rows[MOST_LOOPS])
+{
 	for (unsigned i = 0; i < n->n_lanes; i++)
 		rows[i] = n->lanes[i].metrics;
+}
+
+static void show_stats(void *cookie, struct buf *json)
+{
+	struct node *n = cookie;
+	const struct metrics *rows[MOST_LOOPS];
+	struct statsjson_gauges gauges = gauges_of(n);
+
+	rows_of(n, rows);
 	statsjson_put(json, rows, n->n_lanes, &gauges);
+}
+
+static void show_metrics(void *cookie, struct buf *text)
+{
+	struct node *n = cookie;
+	const struct metrics *rows[MOST_LOOPS];
+	struct statsjson_gauges gauges = gauges_of(n);
+
+	rows_of(n, rows);
+	metricstext_put(text, rows, n->n_lanes, &gauges);
 }
 
 static long control_purge(void *cookie, struct span text, const char **why)
@@ -351,7 +395,23 @@ static long control_purge(void *cookie, struct span text, const char **why)
 	return purged;
 }
 
-static const struct control_actions control_actions = {.stats = control_stats, .purge = control_purge};
+static const struct control_actions control_actions = {.stats = show_stats, .purge = control_purge};
+static const struct admin_actions admin_actions = {.stats = show_stats, .metrics = show_metrics, .node = node_name};
+
+static int open_admin(struct node *n, char *why, size_t why_bytes)
+{
+	const struct conf_addresses *list = &n->conf->listen.admin;
+	struct addr *at;
+
+	if (!list->n)
+		return 0;
+	at = mem_alloc(list->n * sizeof(*at));
+	for (size_t i = 0; i < list->n; i++)
+		at[i] = addr_of(&list->v[i]);
+	n->admin = admin_open(n->lanes[0].loop, at, list->n, n->conf->ca.cert, &admin_actions, n, why, why_bytes);
+	free(at);
+	return n->admin ? 0 : -1;
+}
 
 /* ---- start ---- */
 
@@ -392,12 +452,13 @@ static int start_lanes(struct node *n, char *why, size_t why_bytes)
 	for (unsigned i = 0; i < n->n_lanes; i++)
 		lane_init(&n->lanes[i], n, (int)i, roots, ticket_keys);
 	X509_STORE_free(roots);
+	n->control = control_open(n->lanes[0].loop, n->conf->control, &control_actions, n, why, why_bytes);
+	if (!n->control || open_admin(n, why, why_bytes) < 0)
+		return -1;
+	/* The last: who finds the proxy open finds the rest, too. */
 	for (unsigned i = 0; i < n->n_lanes; i++)
 		if (open_doors(&n->lanes[i], why, why_bytes) < 0)
 			return -1;
-	n->control = control_open(n->lanes[0].loop, n->conf->control, &control_actions, n, why, why_bytes);
-	if (!n->control)
-		return -1;
 	for (unsigned i = 0; i < n->n_lanes; i++)
 		CHECK_THAT(pthread_create(&n->lanes[i].thread, NULL, lane_run, &n->lanes[i]) == 0);
 	return 0;
@@ -419,6 +480,7 @@ struct node *node_start(struct conf *conf, bool run, char *why, size_t why_bytes
 	n->magic = NODE_MAGIC;
 	n->conf = conf;
 	n->began = clock_mono(&clock_system);
+	n->began_wall = clock_wall(&clock_system);
 	secure_process();
 	n->err = sink_open(NULL);
 	n->log = log_new(n->err, &clock_system, conf->log_level);
@@ -541,8 +603,10 @@ static void on_drain(void *arg)
 
 	for (size_t i = 0; i < l->node->n_ports; i++)
 		listener_close(&l->doors[i].listener);
-	if (l == &l->node->lanes[0])
+	if (l == &l->node->lanes[0]) {
 		control_close(&l->node->control);
+		admin_drain(l->node->admin);
+	}
 	server_drain(&l->server);
 }
 
@@ -550,21 +614,27 @@ static void on_stop(void *arg)
 {
 	struct lane *l = arg;
 
+	if (l == &l->node->lanes[0])
+		admin_close(&l->node->admin);
 	server_fini(&l->server);
 	loop_stop(l->loop);
 }
 
 void node_drain(struct node *n)
 {
-	const struct timespec pause = {.tv_nsec = 10 * 1000 * 1000};
-	mono_us end = clock_mono(&clock_system) + DRAIN_SECONDS * (mono_us)1000000;
-
 	CHECK(n, NODE_MAGIC);
 	log_line(n->log, LOG_NOTICE, "node", "draining");
 	for (unsigned i = 0; i < n->n_lanes; i++)
 		loop_post(n->lanes[i].loop, on_drain, &n->lanes[i]);
-	while (atomic_load(&n->connections) && clock_mono(&clock_system) < end)
-		nanosleep(&pause, NULL);
+}
+
+bool node_is_drained(const struct node *n)
+{
+	return atomic_load(&n->connections) == 0;
+}
+
+void node_stop(struct node *n)
+{
 	for (unsigned i = 0; i < n->n_lanes; i++)
 		loop_post(n->lanes[i].loop, on_stop, &n->lanes[i]);
 	for (unsigned i = 0; i < n->n_lanes; i++)

@@ -23,7 +23,12 @@ void node_reopen_logs(struct node *);
 /* Once a second or so: writes what the mint has learned, renews ticket keys, gives memory back. */
 void node_tend(struct node *);
 
-/* Ports close, requests that are on their way are finished, for as long as 30 s; then the loops end. */
+/* Ports close; requests that are on their way are finished. */
 void node_drain(struct node *);
+bool node_is_drained(const struct node *);
+/* Cuts what is still there, ends the loops, writes out the logs. The process ends next: what is left is given back by that. */
+void node_stop(struct node *);
+
+#define NODE_DRAIN_SECONDS 30 /* after that, node_stop all the same */
 
 #endif

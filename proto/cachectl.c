@@ -19,7 +19,10 @@ struct directive {
 };
 
 static const struct directive directives[] = {
-#define NAME(literal) {literal, sizeof(literal) - 1}
+#define NAME(literal)                                                                                                  \
+	{                                                                                                              \
+		literal, sizeof(literal) - 1                                                                           \
+	}
 	{NAME("max-age"), SHORTEST, 0, offsetof(struct cachectl, max_age)},
 	{NAME("no-cache"), FIELDS, CACHECTL_NO_CACHE, offsetof(struct cachectl, no_cache_fields)},
 	{NAME("public"), FLAG, CACHECTL_PUBLIC, 0},
@@ -148,12 +151,14 @@ static struct span cut_value(struct span *rest)
 	return value;
 }
 
-void cachectl_add(struct cachectl *cc, struct span rest)
+void cachectl_add(struct cachectl *cc, struct span value)
 {
+	struct span rest = value;
+
 	cc->flags |= CACHECTL_PRESENT;
 	while (rest.n) {
 		const char *end;
-		struct span name, value = SPAN_NONE;
+		struct span name, argument = SPAN_NONE;
 		bool has_value;
 
 		rest = span_trim(rest);
@@ -163,10 +168,10 @@ void cachectl_add(struct cachectl *cc, struct span rest)
 		has_value = rest.n && rest.p[0] == '=';
 		if (has_value) {
 			rest = span_from(rest, 1);
-			value = cut_value(&rest);
+			argument = cut_value(&rest);
 		}
 		if (name.n)
-			add_directive(cc, name, has_value, value);
+			add_directive(cc, name, has_value, argument);
 		rest = span_from(rest, span_find(rest, ','));
 		rest = span_from(rest, 1);
 	}

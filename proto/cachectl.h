@@ -1,10 +1,10 @@
 /* cachectl: the directives of Cache-Control (RFC 9111 §5.2, RFC 5861, RFC 8246).
  *
- * Names in any case, values as token or quoted string, unknown directives skipped. A directive given twice, with different
- * values: the most restrictive one counts (the shortest life, the largest min-fresh), also over several fields; so it does
- * not matter who appended what. Seconds saturate at 2^31 (RFC 9111 §1.2.2). A lifetime (max-age, s-maxage, stale-*) whose
- * value is missing or no number is 0, as §4.2.1 advises; so is a max-age of a request; a broken min-fresh or max-stale is
- * not there. */
+ * Names in any case, values as token or quoted string, unknown directives skipped. A directive given twice, with
+ * different values: the most restrictive one counts (the shortest life, the largest min-fresh), also over several
+ * fields; so it does not matter who appended what. Seconds saturate at 2^31 (RFC 9111 §1.2.2). A lifetime (max-age,
+ * s-maxage, stale-*) whose value is missing or no number is 0, as §4.2.1 advises; so is a max-age of a request; a
+ * broken min-fresh or max-stale is not there. */
 #ifndef PROTO_CACHECTL_H
 #define PROTO_CACHECTL_H
 

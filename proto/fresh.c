@@ -124,7 +124,8 @@ static bool is_for_all(const struct cachectl *cc)
 	return cachectl_has(cc, CACHECTL_PUBLIC) || cc->s_maxage >= 0;
 }
 
-/* What class IMMUTABLE overrides, it does for the artefact itself only: not for an error, a redirect or a login page. */
+/* What class IMMUTABLE overrides, it does for the artefact itself only: not for an error, a redirect or a login
+ * page. */
 static bool is_artefact(const struct fresh_response *r)
 {
 	return r->class == PATH_IMMUTABLE && r->status == 200 && r->earned;
@@ -320,10 +321,12 @@ static enum fresh_verdict verdict_stale(const struct fresh_terms *t, const struc
 		return say(FRESH_SERVE_STALE, FRESH_WHY_MAX_STALE, why);
 	if (!t->must_revalidate && staleness_s < t->stale_while_revalidate_s)
 		return say(FRESH_SERVE_AND_REVALIDATE, FRESH_WHY_WHILE_REVALIDATE, why);
-	return say(FRESH_REVALIDATE, t->source == FRESH_WHY_NO_LIFETIME ? FRESH_WHY_NO_LIFETIME : FRESH_WHY_EXPIRED, why);
+	return say(FRESH_REVALIDATE, t->source == FRESH_WHY_NO_LIFETIME ? FRESH_WHY_NO_LIFETIME : FRESH_WHY_EXPIRED,
+		   why);
 }
 
-enum fresh_verdict fresh_verdict(const struct fresh_terms *t, const struct cachectl *q, dur_ms here, enum fresh_why *why)
+enum fresh_verdict fresh_verdict(const struct fresh_terms *t, const struct cachectl *q, dur_ms here,
+				 enum fresh_why *why)
 {
 	int64_t ttl_s;
 

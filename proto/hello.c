@@ -113,7 +113,8 @@ static bool read_server_name(struct cursor *c, struct hello *out)
 		n = name.left;
 		if (type != 0) /* no other type was ever defined */
 			continue;
-		if (n > sizeof(text) || !take(&name, n, text) || out->name_bytes || !set_name(out, span_of((char *)text, n)))
+		if (n > sizeof(text) || !take(&name, n, text) || out->name_bytes ||
+		    !set_name(out, span_of((char *)text, n)))
 			return false;
 	}
 	return true;

@@ -1,8 +1,9 @@
 /* hello: the TLS ClientHello, read without TLS (RFC 8446 §4.1.2, RFC 6066 §3, RFC 7301).
  *
- * Tells, before a byte is answered, whether a client speaks TLS at all, which name it wants (SNI) and which protocols it
- * offers (ALPN). Incremental: the caller keeps all bytes that came and calls again when there are more; a ClientHello may
- * span several TLS records and is refused above 64 KiB. Nothing is consumed: the same bytes go to OpenSSL afterwards. */
+ * Tells, before a byte is answered, whether a client speaks TLS at all, which name it wants (SNI) and which protocols
+ * it offers (ALPN). Incremental: the caller keeps all bytes that came and calls again when there are more; a
+ * ClientHello may span several TLS records (the first with at least four bytes of it) and is refused above 64 KiB.
+ * Nothing is consumed: the same bytes go to OpenSSL afterwards. */
 #ifndef PROTO_HELLO_H
 #define PROTO_HELLO_H
 
@@ -31,15 +32,16 @@ struct hello_scan {
 };
 
 struct hello {
-	size_t name_bytes;          /* 0: no SNI (or an address, which RFC 6066 forbids there and we ignore) */
-	char name[HELLO_MAX_NAME];  /* lower case, valid as url_is_host has it, no dot at the end */
+	size_t name_bytes;         /* 0: no SNI (or an address, which RFC 6066 forbids there and we ignore) */
+	char name[HELLO_MAX_NAME]; /* lower case, valid as url_is_host has it, no dot at the end */
 	bool has_alpn, alpn_http11, alpn_h2;
 	size_t alpn_bytes;            /* 0 when the list is longer than fits */
 	uint8_t alpn[HELLO_MAX_ALPN]; /* the list as on the wire: length byte, name, … */
 	bool tls13;                   /* offers TLS 1.3 (supported_versions) */
 };
 
-/* `in` is everything from the first byte of the connection (or of the tunnel) on. *out is set on HELLO_DONE only. */
+/* `in` is everything from the first byte of the connection (or of the tunnel) on. *out is set on HELLO_DONE only. Not
+ * to be called again after any result but HELLO_MORE. */
 enum hello_result hello_parse(struct span in, struct hello_scan *, struct hello *out);
 
 static inline struct span hello_name(const struct hello *h)

@@ -10,7 +10,8 @@ struct date {
 	int year, month /* 0 to 11 */, day, hour, minute, second;
 };
 
-/* Days from 1970-01-01 to this one, in the Gregorian calendar. Years begin in March, so that the leap day is the last. */
+/* Days from 1970-01-01 to this one, in the Gregorian calendar. Years begin in March, so that the leap day is the
+ * last. */
 static int64_t days_of(const struct date *d)
 {
 	int64_t y = d->month < 2 ? d->year - 1 : d->year;
@@ -99,7 +100,7 @@ static int year_of(wall_ms now)
 	struct date d;
 
 	date_of_days(now / 1000 / SECONDS_A_DAY, &d);
-	return d.year;
+	return d.year < 0 ? 0 : d.year > 9999 ? 9999 : d.year;
 }
 
 /* "Sunday, 06-Nov-94 08:49:37 GMT" */
@@ -115,8 +116,7 @@ static bool read_rfc850(struct span s, wall_ms now, struct date *out)
 	for (size_t i = 0; i < sizeof(long_days) / sizeof(long_days[0]); i++)
 		named = named || span_eq(span_upto(s, comma), span_str(long_days[i]));
 	p = s.p + comma;
-	if (!named || p[1] != ' ' || p[4] != '-' || p[8] != '-' || p[11] != ' ' ||
-	    memcmp(p + 20, " GMT", 4) != 0)
+	if (!named || p[1] != ' ' || p[4] != '-' || p[8] != '-' || p[11] != ' ' || memcmp(p + 20, " GMT", 4) != 0)
 		return false;
 	out->day = digits(p + 2, 2);
 	out->month = name_at(p + 5, months);

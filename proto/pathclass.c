@@ -61,8 +61,8 @@ static inline bool is_alnum(char c)
 
 /* The value of a hex digit plus one; 0 for all other characters. */
 static const uint8_t hex_digits[256] = {
-	['0'] = 1, ['1'] = 2, ['2'] = 3, ['3'] = 4, ['4'] = 5, ['5'] = 6, ['6'] = 7, ['7'] = 8, ['8'] = 9, ['9'] = 10,
-	['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
+	['0'] = 1,  ['1'] = 2,  ['2'] = 3,  ['3'] = 4,  ['4'] = 5,  ['5'] = 6,  ['6'] = 7,  ['7'] = 8,
+	['8'] = 9,  ['9'] = 10, ['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
 	['A'] = 11, ['B'] = 12, ['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16,
 };
 
@@ -328,9 +328,9 @@ static const struct {
 	enum content_kind kind;
 } suffixes[] = {
 #define X(end, kind) {{end, sizeof(end) - 1}, CONTENT_##kind},
-	X("tgz", GZIP) X("gz", GZIP) X("crate", GZIP) X("zip", ZIP) X("whl", ZIP) X("jar", ZIP) X("war", ZIP) X("ear", ZIP)
-	X("aar", ZIP) X("egg", ZIP) X("klib", ZIP) X("xz", XZ) X("zst", ZSTD) X("bz2", BZIP2) X("rz", ZLIB) X("deb", AR)
-	X("udeb", AR) X("ddeb", AR) X("gem", TAR) X("tar", TAR) X("rpm", RPM)
+	X("tgz", GZIP) X("gz", GZIP) X("crate", GZIP) X("zip", ZIP) X("whl", ZIP) X("jar", ZIP) X("war", ZIP)
+		X("ear", ZIP) X("aar", ZIP) X("egg", ZIP) X("klib", ZIP) X("xz", XZ) X("zst", ZSTD) X("bz2", BZIP2)
+			X("rz", ZLIB) X("deb", AR) X("udeb", AR) X("ddeb", AR) X("gem", TAR) X("tar", TAR) X("rpm", RPM)
 #undef X
 };
 
@@ -376,7 +376,10 @@ static const struct digest_name {
 	enum path_digest kind;
 	size_t digits;
 } digest_names[] = {
-#define X(name, kind, digits) {{name, sizeof(name) - 1}, PATH_DIGEST_##kind, digits}
+#define X(name, kind, digits)                                                                                          \
+	{                                                                                                              \
+		{name, sizeof(name) - 1}, PATH_DIGEST_##kind, digits                                                   \
+	}
 	X("SHA256", SHA256, 64),
 	X("SHA512", SHA512, 128),
 	X("SHA1", SHA1, 40),
@@ -451,7 +454,10 @@ static struct span without_checksum(struct span f)
 	size_t end;
 
 	do {
-		end = ENDS(f, ".sha1") ? 5 : ENDS(f, ".sha256") || ENDS(f, ".sha512") ? 7 : ENDS(f, ".md5") || ENDS(f, ".asc") ? 4 : 0;
+		end = ENDS(f, ".sha1")                           ? 5
+		      : ENDS(f, ".sha256") || ENDS(f, ".sha512") ? 7
+		      : ENDS(f, ".md5") || ENDS(f, ".asc")       ? 4
+								 : 0;
 		f = without_end(f, end);
 	} while (end);
 	return f;
@@ -475,7 +481,8 @@ static bool starts_with_timestamp(struct span s)
 {
 	size_t i = 16;
 
-	if (s.n < 18 || !is_digits(span_upto(s, 8)) || s.p[8] != '.' || !is_digits(span_of(s.p + 9, 6)) || s.p[15] != '-')
+	if (s.n < 18 || !is_digits(span_upto(s, 8)) || s.p[8] != '.' || !is_digits(span_of(s.p + 9, 6)) ||
+	    s.p[15] != '-')
 		return false;
 	while (i < s.n && is_digit(s.p[i]))
 		i++;
@@ -520,7 +527,10 @@ static bool gradle(const struct path *p, struct path_facts *out)
 /* Without the end of what is kept beside a file. */
 static struct span without_sibling(struct span f)
 {
-	return without_end(f, ENDS(f, ".metadata") ? 9 : ENDS(f, ".provenance") ? 11 : ENDS(f, ".asc") || ENDS(f, ".sig") ? 4 : 0);
+	return without_end(f, ENDS(f, ".metadata")                 ? 9
+			      : ENDS(f, ".provenance")             ? 11
+			      : ENDS(f, ".asc") || ENDS(f, ".sig") ? 4
+								   : 0);
 }
 
 static bool is_python_file(struct span file)
@@ -551,7 +561,8 @@ static bool pypi(const struct path *p, struct path_facts *out)
 {
 	int last = p->file.n ? p->n - 1 : p->n - 2; /* with or without a '/' at the end */
 
-	if (last >= 0 && (IS(p->s[last], "simple") || (last >= 1 && IS(p->s[last - 1], "simple") && is_name(p->s[last]))))
+	if (last >= 0 &&
+	    (IS(p->s[last], "simple") || (last >= 1 && IS(p->s[last - 1], "simple") && is_name(p->s[last]))))
 		return mutable(out);
 	if (IS(p->file, "json") && (IS(back(p, 2), "pypi") || IS(back(p, 3), "pypi")))
 		return mutable(out);
@@ -596,10 +607,12 @@ static bool cargo_file(const struct path *p, struct path_facts *out)
 {
 	struct span name = back(p, 1);
 
-	if (ENDS(p->file, ".crate") && IS(back(p, 2), "crates") && span_starts(p->file, name) && p->file.n > name.n + 7 &&
-	    p->file.p[name.n] == '-' && is_semver(span_from(without_end(p->file, 6), name.n + 1)))
+	if (ENDS(p->file, ".crate") && IS(back(p, 2), "crates") && span_starts(p->file, name) &&
+	    p->file.n > name.n + 7 && p->file.p[name.n] == '-' &&
+	    is_semver(span_from(without_end(p->file, 6), name.n + 1)))
 		return immutable(out, CONTENT_GZIP);
-	return IS(p->file, "download") && is_semver(back(p, 1)) && IS(back(p, 3), "crates") && immutable(out, CONTENT_GZIP);
+	return IS(p->file, "download") && is_semver(back(p, 1)) && IS(back(p, 3), "crates") &&
+	       immutable(out, CONTENT_GZIP);
 }
 
 /* "/1/x", "/2/xx", "/3/x/xxx", "/xx/yy/xxyy…" */
@@ -678,7 +691,8 @@ static bool debian_pool_file(struct span file)
 
 	if (ENDS(file, ".asc"))
 		file = without_end(file, 4);
-	if (ENDS(file, ".deb") || ENDS(file, ".udeb") || ENDS(file, ".ddeb") || ENDS(file, ".dsc") || ENDS(file, ".diff.gz"))
+	if (ENDS(file, ".deb") || ENDS(file, ".udeb") || ENDS(file, ".ddeb") || ENDS(file, ".dsc") ||
+	    ENDS(file, ".diff.gz"))
 		return true;
 	suffix = suffix_of(file);
 	return suffix.n && ENDS(without_end(file, suffix.n), ".tar.");
@@ -836,7 +850,11 @@ static bool git_refs(const struct path *p, struct path_facts *out)
 
 static bool is_archive(struct span file, size_t *end)
 {
-	*end = ENDS(file, ".tar.gz") ? 7 : ENDS(file, ".zip") ? 4 : ENDS(file, ".tar.bz2") ? 8 : ENDS(file, ".tar") ? 4 : 0;
+	*end = ENDS(file, ".tar.gz")    ? 7
+	       : ENDS(file, ".zip")     ? 4
+	       : ENDS(file, ".tar.bz2") ? 8
+	       : ENDS(file, ".tar")     ? 4
+					: 0;
 	return *end && file.n > *end;
 }
 
@@ -1007,7 +1025,7 @@ static bool has_version_segment(const struct path *p)
 }
 
 #define RULE(ecosystem_, gate, rule)                                                                                   \
-	if ((gate) && rule(p, out))                                                                                     \
+	if ((gate) && rule(p, out))                                                                                    \
 	return ECOSYSTEM_##ecosystem_
 
 /* In order: the more specific shapes first, npm's packument of any name last. The gates only save work. */
@@ -1018,21 +1036,30 @@ static enum ecosystem match(const struct path *p, struct path_facts *out)
 	RULE(GIT, w & (SLOT("refs") | SLOT("git-upload-pack") | SLOT("git-receive-pack")), git);
 	RULE(NPM, w & (SLOT("-") | SLOT("download")), npm_tarball);
 	RULE(GO, w & (SLOT("@v") | SLOT("@latest") | SLOT("sumdb")), go);
-	RULE(DEBIAN, w & (SLOT("by-hash") | SLOT("InRelease") | SLOT("Release.gpg") | SLOT("dists") | SLOT("pool")), debian);
+	RULE(DEBIAN, w & (SLOT("by-hash") | SLOT("InRelease") | SLOT("Release.gpg") | SLOT("dists") | SLOT("pool")),
+	     debian);
 	RULE(RPM, (w & SLOT("repodata")) | (suffix & SLOT("rpm")), rpm);
 	RULE(MAVEN, p->n >= 4 || (p->file.n && p->file.p[0] == 'm'), maven);
 	RULE(GRADLE, w & (SLOT("distributions") | SLOT("cache")), gradle);
-	RULE(GITHOST, w & (SLOT("releases") | SLOT("archive") | SLOT("refs") | SLOT("zipball") | SLOT("tarball") | SLOT("zip") |
-			   SLOT("tar.gz") | SLOT("legacy.zip") | SLOT("legacy.tar.gz")), githost);
+	RULE(GITHOST,
+	     w & (SLOT("releases") | SLOT("archive") | SLOT("refs") | SLOT("zipball") | SLOT("tarball") | SLOT("zip") |
+		  SLOT("tar.gz") | SLOT("legacy.zip") | SLOT("legacy.tar.gz")),
+	     githost);
 	RULE(PYPI, w & (SLOT("simple") | SLOT("packages") | SLOT("pypi")), pypi);
-	RULE(GEM, (suffix & (SLOT("gem") | SLOT("rz") | SLOT("8") | SLOT("gz"))) |
-			  (w & (SLOT("versions") | SLOT("names") | SLOT("info") | SLOT("api"))), gem);
-	RULE(CARGO, (w & (SLOT("crates") | SLOT("config.json") | SLOT("1") | SLOT("2") | SLOT("3"))) || has_index_shape(p),
+	RULE(GEM,
+	     (suffix & (SLOT("gem") | SLOT("rz") | SLOT("8") | SLOT("gz"))) |
+		     (w & (SLOT("versions") | SLOT("names") | SLOT("info") | SLOT("api"))),
+	     gem);
+	RULE(CARGO,
+	     (w & (SLOT("crates") | SLOT("config.json") | SLOT("1") | SLOT("2") | SLOT("3"))) || has_index_shape(p),
 	     cargo);
-	RULE(COMPOSER, w & (SLOT("p2") | SLOT("p") | SLOT("packages.json") | SLOT("dists") | SLOT("downloads")), composer);
+	RULE(COMPOSER, w & (SLOT("p2") | SLOT("p") | SLOT("packages.json") | SLOT("dists") | SLOT("downloads")),
+	     composer);
 	RULE(OCI, w & (SLOT("v2") | SLOT("token") | SLOT("data")), oci);
-	RULE(BINARY, has_version_segment(p) || (w & (SLOT("dist") | SLOT("release") | SLOT("builds"))) ||
-			     STARTS(p->file, "LATEST_RELEASE"), binary);
+	RULE(BINARY,
+	     has_version_segment(p) || (w & (SLOT("dist") | SLOT("release") | SLOT("builds"))) ||
+		     STARTS(p->file, "LATEST_RELEASE"),
+	     binary);
 	RULE(NPM, true, npm);
 	return ECOSYSTEM_NONE;
 }

@@ -1,17 +1,18 @@
 /* pathclass: what a path says about the life of its answer, whatever the host.
  *
  * Package managers use few shapes of URL, on registries, mirrors and private repositories alike; any prefix may stand
- * before the shape. Rules, in the order of pathclass.c; `semver` is the full form of semver.org, `hex` lower or upper case:
+ * before the shape. pathclass.c has the shapes, its unit test an example of each:
  *
  *   IMMUTABLE  the bytes behind this URL never change. Fresh for good once earned (fresh.h): status 200, complete, not
  *              text/html, and pathclass_bytes_fit or a digest that matched. Until then RFC 9111 alone counts.
- *   MUTABLE    an index: RFC 9111, a short lifetime when nothing is said, stale rather than nothing when the origin fails.
+ *   MUTABLE    an index: RFC 9111, a short lifetime when nothing is said, stale rather than nothing when the origin
+ *              fails.
  *   PASS       never stored, whatever the answer says.
  *   OTHER      RFC 9111 to the letter.
  *
- * A shape so short that anything could have it (npm's "/name", cargo's "/1/x", a gem index's "/versions" below a prefix)
- * counts only when a segment before it names the ecosystem ("npm", "gem", "cargo", "crates") or the request comes from its
- * client (User-Agent, Accept, npm-command). */
+ * A shape so short that anything could have it (npm's "/name", cargo's "/1/x", a gem index's "/versions" below a
+ * prefix) counts only when a segment before it names the ecosystem ("npm", "gem", "cargo", "crates") or the request
+ * comes from its client (User-Agent, Accept, npm-command). */
 #ifndef PROTO_PATHCLASS_H
 #define PROTO_PATHCLASS_H
 
@@ -25,27 +26,27 @@
 enum pathclass { PATH_OTHER, PATH_IMMUTABLE, PATH_MUTABLE, PATH_PASS };
 
 #define ECOSYSTEM_TABLE(X)                                                                                             \
-	X(NONE, "none")                                                                                                 \
-	X(NPM, "npm")                                                                                                   \
-	X(PYPI, "pypi")                                                                                                 \
-	X(GEM, "gem")                                                                                                   \
-	X(CARGO, "cargo")                                                                                               \
-	X(GO, "go")                                                                                                     \
-	X(MAVEN, "maven")                                                                                               \
-	X(GRADLE, "gradle")                                                                                             \
-	X(DEBIAN, "debian")                                                                                             \
-	X(RPM, "rpm")                                                                                                   \
-	X(COMPOSER, "composer")                                                                                         \
-	X(GITHOST, "githost") /* archives and release assets of git hosting */                                          \
-	X(GIT, "git")         /* the smart protocol */                                                                  \
-	X(OCI, "oci")                                                                                                   \
+	X(NONE, "none")                                                                                                \
+	X(NPM, "npm")                                                                                                  \
+	X(PYPI, "pypi")                                                                                                \
+	X(GEM, "gem")                                                                                                  \
+	X(CARGO, "cargo")                                                                                              \
+	X(GO, "go")                                                                                                    \
+	X(MAVEN, "maven")                                                                                              \
+	X(GRADLE, "gradle")                                                                                            \
+	X(DEBIAN, "debian")                                                                                            \
+	X(RPM, "rpm")                                                                                                  \
+	X(COMPOSER, "composer")                                                                                        \
+	X(GITHOST, "githost") /* archives and release assets of git hosting */                                         \
+	X(GIT, "git")         /* the smart protocol */                                                                 \
+	X(OCI, "oci")                                                                                                  \
 	X(BINARY, "binary") /* runtimes and browsers by version: Node, Electron, Playwright, Chrome */
 
 enum ecosystem {
 #define X(id, name) ECOSYSTEM_##id,
 	ECOSYSTEM_TABLE(X)
 #undef X
-	ECOSYSTEM_COUNT
+		ECOSYSTEM_COUNT
 };
 
 /* What the first bytes must look like. ANY: whatever is not the beginning of an HTML page. */
@@ -72,8 +73,8 @@ enum path_digest {
 };
 
 #define PATH_DIGEST_MAX_BYTES 64
-#define PATH_MUTABLE_TTL_S 60    /* of an index whose answer says nothing about its life */
-#define PATH_ARCHIVE_TTL_S 3600  /* of an archive by tag */
+#define PATH_MUTABLE_TTL_S 60   /* of an index whose answer says nothing about its life */
+#define PATH_ARCHIVE_TTL_S 3600 /* of an archive by tag */
 
 struct path_facts {
 	enum pathclass class;
@@ -92,8 +93,8 @@ void pathclass_of(struct span path, struct span query, const struct hdrs *reques
 /* How many bytes pathclass_bytes_fit wants to see, if the body has as many. */
 #define PATHCLASS_FIRST_BYTES 512
 
-/* Could a body that begins like this be of this kind? `first` is min(length, PATHCLASS_FIRST_BYTES) bytes of it. An empty
- * body fits CONTENT_ANY only. */
+/* Could a body that begins like this be of this kind? `first` is min(length, PATHCLASS_FIRST_BYTES) bytes of it. An
+ * empty body fits CONTENT_ANY only. */
 bool pathclass_bytes_fit(enum content_kind, struct span first);
 
 const char *pathclass_ecosystem(enum ecosystem); /* "npm" */

@@ -34,13 +34,13 @@ enum range_fit {
 enum range_fit range_resolve(const struct range *, uint64_t length, uint64_t *start, uint64_t *n);
 
 struct content_range {
-	bool unsatisfied;    /* "bytes * /length": start and n are 0 */
+	bool unsatisfied; /* "bytes * /length": start and n are 0 */
 	bool length_known;
 	uint64_t start, n, length;
 };
 
-/* "bytes 0-9/100", "bytes 0-9/ *", "bytes * /100" (without the spaces). 0, or -1 when it is anything else or contradicts
- * itself. */
+/* "bytes 0-9/100", "bytes 0-9/ *", "bytes * /100" (without the spaces). 0, or -1 when it is anything else or
+ * contradicts itself. */
 int range_parse_content(struct span value, struct content_range *out);
 /* n at least 1. */
 void range_format_content(struct buf *, uint64_t start, uint64_t n, uint64_t length);

@@ -10,10 +10,16 @@
 #define ALNUM 4
 
 static const uint8_t classes[256] = {
-	['-'] = DECODE, ['.'] = DECODE, ['_'] = DECODE, ['~'] = DECODE, ['+'] = DECODE,
+	['-'] = DECODE,
+	['.'] = DECODE,
+	['_'] = DECODE,
+	['~'] = DECODE,
+	['+'] = DECODE,
 	['0' ... '9'] = DECODE | HEX | ALNUM,
-	['a' ... 'f'] = DECODE | HEX | ALNUM, ['g' ... 'z'] = DECODE | ALNUM,
-	['A' ... 'F'] = DECODE | HEX | ALNUM, ['G' ... 'Z'] = DECODE | ALNUM,
+	['a' ... 'f'] = DECODE | HEX | ALNUM,
+	['g' ... 'z'] = DECODE | ALNUM,
+	['A' ... 'F'] = DECODE | HEX | ALNUM,
+	['G' ... 'Z'] = DECODE | ALNUM,
 };
 
 static inline bool is(char c, unsigned class)
@@ -129,7 +135,8 @@ static bool write_decoded(struct pen *pen, struct span s)
 	return true;
 }
 
-/* "@scope%2F" or "%40scope%2F" at the start of s: how long it is, and where in it the scope starts; 0 when there is none. */
+/* "@scope%2F" or "%40scope%2F" at the start of s: how long it is, and where in it the scope starts; 0 when there is
+ * none. */
 static size_t scope_at(struct span s, size_t *start)
 {
 	size_t end;
@@ -274,12 +281,34 @@ struct parameter {
 };
 
 static const struct parameter parameters[] = {
-	{"x-amz-signature", AMZ, 3}, {"x-goog-signature", GOOG, 3}, {"sig", SAS, 1}, {"se", SAS, 2}, {"sv", SAS, 0},
-	{"ss", SAS, 0}, {"sr", SAS, 0}, {"srt", SAS, 0}, {"sp", SAS, 0}, {"st", SAS, 0}, {"spr", SAS, 0}, {"sip", SAS, 0},
-	{"si", SAS, 0}, {"skoid", SAS, 0}, {"sktid", SAS, 0}, {"skt", SAS, 0}, {"ske", SAS, 0}, {"sks", SAS, 0},
-	{"skv", SAS, 0}, {"signature", LEGACY, 1}, {"expires", LEGACY, 2}, {"awsaccesskeyid", LEGACY, 0},
-	{"googleaccessid", LEGACY, 0}, {"key-pair-id", LEGACY, 0}, {"policy", LEGACY, 0}, {"jwt", JWT, 3},
-	{"token", TOKEN, 1}, {"expires", TOKEN, 2},
+	{"x-amz-signature", AMZ, 3},
+	{"x-goog-signature", GOOG, 3},
+	{"sig", SAS, 1},
+	{"se", SAS, 2},
+	{"sv", SAS, 0},
+	{"ss", SAS, 0},
+	{"sr", SAS, 0},
+	{"srt", SAS, 0},
+	{"sp", SAS, 0},
+	{"st", SAS, 0},
+	{"spr", SAS, 0},
+	{"sip", SAS, 0},
+	{"si", SAS, 0},
+	{"skoid", SAS, 0},
+	{"sktid", SAS, 0},
+	{"skt", SAS, 0},
+	{"ske", SAS, 0},
+	{"sks", SAS, 0},
+	{"skv", SAS, 0},
+	{"signature", LEGACY, 1},
+	{"expires", LEGACY, 2},
+	{"awsaccesskeyid", LEGACY, 0},
+	{"googleaccessid", LEGACY, 0},
+	{"key-pair-id", LEGACY, 0},
+	{"policy", LEGACY, 0},
+	{"jwt", JWT, 3},
+	{"token", TOKEN, 1},
+	{"expires", TOKEN, 2},
 };
 
 #define N_PARAMETERS (sizeof(parameters) / sizeof(parameters[0]))

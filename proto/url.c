@@ -29,7 +29,7 @@ static bool is_ipv4(struct span s)
 
 	for (int part = 0; part < 4; part++) {
 		unsigned v = 0;
-		size_t start = at;
+		size_t start;
 
 		if (part && (at >= s.n || s.p[at] != '.'))
 			return false;

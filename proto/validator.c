@@ -65,7 +65,8 @@ void validator_entity(const struct hdrs *response, wall_ms now, struct entity *o
 
 typedef bool same_f(const struct etag *, const struct etag *);
 
-/* Does "*" or a member of the list fit? Tags may hold commas, so the list is walked tag by tag; what is none ends it. */
+/* Does "*" or a member of the list fit? Tags may hold commas, so the list is walked tag by tag; what is none ends
+ * it. */
 static bool list_fits(struct span s, const struct etag *etag, same_f *same)
 {
 	s = span_trim(s);

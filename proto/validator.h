@@ -26,7 +26,7 @@ struct entity {
 	wall_ms date;          /* when the origin made the answer; HTTPDATE_NONE: not given */
 };
 
-/* Etag, Last-Modified and Date of a response head; what is malformed is not there. `now` as in httpdate_parse. */
+/* ETag, Last-Modified and Date of a response head; what is malformed is not there. `now` as in httpdate_parse. */
 void validator_entity(const struct hdrs *response, wall_ms now, struct entity *out);
 
 enum precond {
@@ -36,12 +36,13 @@ enum precond {
 };
 
 /* The conditions of a request in the order of §13.2.2: If-Match, else If-Unmodified-Since; If-None-Match, else
- * If-Modified-Since (GET and HEAD). If-Match compares strongly, If-None-Match weakly. Without Last-Modified the date of the
- * answer stands in for If-Modified-Since and If-Unmodified-Since (RFC 9111 §4.3.2). A date that is none is ignored. */
+ * If-Modified-Since (GET and HEAD). If-Match compares strongly, If-None-Match weakly. Without Last-Modified the date of
+ * the answer stands in for If-Modified-Since and If-Unmodified-Since (RFC 9111 §4.3.2). A date that is none is
+ * ignored. */
 enum precond validator_check(const struct hdrs *request, enum http1_method, const struct entity *, wall_ms now);
 
-/* After PRECOND_OK, for a request with Range: does it apply (§13.1.5)? True without If-Range; with one only if the tag is
- * the same strongly, or the date is exactly Last-Modified and that is strong (at least a second older than Date). */
+/* After PRECOND_OK, for a request with Range: does it apply (§13.1.5)? True without If-Range; with one only if the tag
+ * is the same strongly, or the date is exactly Last-Modified and that is strong (at least a second older than Date). */
 bool validator_range_applies(const struct hdrs *request, const struct entity *, wall_ms now);
 
 /* Is there anything that validator_check looks at? */

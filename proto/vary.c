@@ -101,7 +101,7 @@ void vary_parse(struct span text, struct vary *out)
 /* --- values in normal form, written to whoever takes them --- */
 
 struct out {
-	struct buf *buf;       /* one of these is set */
+	struct buf *buf; /* one of these is set */
 	struct sha256 *digest;
 	char piece[64]; /* for the digest, so that it is not fed byte by byte */
 	size_t n;
@@ -161,7 +161,10 @@ static const struct {
 	struct span name;
 	unsigned bit;
 } codings[] = {
-#define X(name, bit) {{name, sizeof(name) - 1}, bit}
+#define X(name, bit)                                                                                                   \
+	{                                                                                                              \
+		{name, sizeof(name) - 1}, bit                                                                          \
+	}
 	X("br", 1), X("deflate", 2), X("gzip", 4), X("identity", 8), X("zstd", 16), X("x-gzip", 4),
 #undef X
 };

@@ -1,8 +1,8 @@
 /* vary: which requests a stored answer fits (RFC 9110 §12.5.5, RFC 9111 §4.1).
  *
  * The values that select are compared in a normal form, so that clients that want the same get the same copy:
- *   Accept-Encoding  the set of gzip, deflate, br, zstd and identity that is acceptable (q=0 honoured, x-gzip = gzip, "*"
- *                    understood), in fixed order; when other codings are named too, as Accept below;
+ *   Accept-Encoding  the set of gzip, deflate, br, zstd and identity that is acceptable (q=0 honoured, x-gzip = gzip,
+ *                    "*" understood), in fixed order; when other codings are named too, as Accept below;
  *   Accept           lower case, no white space, order kept;
  *   all others       as sent, several fields joined with ','.
  * A field that is absent differs from an empty one. */
@@ -30,7 +30,8 @@ struct vary {
 /* All Vary fields of a response. */
 void vary_read(const struct hdrs *response, struct vary *out);
 
-/* "accept,accept-encoding"; "*"; "" when it does not vary. vary_parse reads it back (and, since it was stored, any text). */
+/* "accept,accept-encoding"; "*"; "" when it does not vary. vary_parse reads it back (and, since it was stored, any
+ * text). */
 void vary_format(const struct vary *, struct buf *);
 void vary_parse(struct span text, struct vary *out);
 

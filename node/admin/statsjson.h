@@ -23,7 +23,7 @@
 /* What is not a counter. Strings are borrowed. */
 struct statsjson_gauges {
 	const char *node, *version;
-	wall_ms now;
+	wall_ms now, began; /* when the node started; of metricstext.h only */
 	dur_ms uptime;
 	unsigned loops;
 	uint64_t memory_used_bytes, memory_limit_bytes, objects;

@@ -4,6 +4,7 @@
 
 #include "node/base/hash.h"
 
+#include <blake2.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
@@ -38,9 +39,31 @@ void sha256_of(struct span s, uint8_t out[SHA256_BYTES])
 	sha256_end(&h, out);
 }
 
+#define BLAKE2B_256_BYTES 32
+
 struct hash {
-	EVP_MD_CTX *evp;
+	EVP_MD_CTX *evp; /* NULL: it is BLAKE2b */
+	_Alignas(8) blake2b_state blake2b;
 };
+
+size_t hash_bytes(enum hash_kind kind)
+{
+	switch (kind) {
+	case HASH_MD5:
+		return 16;
+	case HASH_SHA1:
+		return 20;
+	case HASH_SHA256:
+		return SHA256_BYTES;
+	case HASH_SHA384:
+		return 48;
+	case HASH_SHA512:
+		return 64;
+	case HASH_BLAKE2B_256:
+		return BLAKE2B_256_BYTES;
+	}
+	check_failed(__FILE__, __LINE__, __func__, "unknown kind of hash");
+}
 
 static const EVP_MD *md_of(enum hash_kind kind)
 {
@@ -51,8 +74,12 @@ static const EVP_MD *md_of(enum hash_kind kind)
 		return EVP_sha1();
 	case HASH_SHA256:
 		return EVP_sha256();
+	case HASH_SHA384:
+		return EVP_sha384();
 	case HASH_SHA512:
 		return EVP_sha512();
+	case HASH_BLAKE2B_256: /* libcrypto has it with 64 bytes only */
+		break;
 	}
 	check_failed(__FILE__, __LINE__, __func__, "unknown kind of hash");
 }
@@ -61,6 +88,10 @@ struct hash *hash_new(enum hash_kind kind)
 {
 	struct hash *h = NEW(struct hash);
 
+	if (kind == HASH_BLAKE2B_256) {
+		CHECK_THAT(blake2b_init(&h->blake2b, BLAKE2B_256_BYTES) == 0);
+		return h;
+	}
 	h->evp = EVP_MD_CTX_new();
 	CHECK_THAT(h->evp && EVP_DigestInit_ex(h->evp, md_of(kind), NULL) == 1);
 	return h;
@@ -68,13 +99,20 @@ struct hash *hash_new(enum hash_kind kind)
 
 void hash_add(struct hash *h, const void *bytes, size_t n)
 {
-	CHECK_THAT(EVP_DigestUpdate(h->evp, bytes, n) == 1);
+	if (h->evp)
+		CHECK_THAT(EVP_DigestUpdate(h->evp, bytes, n) == 1);
+	else
+		CHECK_THAT(blake2b_update(&h->blake2b, bytes, n) == 0);
 }
 
 size_t hash_end(struct hash *h, uint8_t out[HASH_MAX_BYTES])
 {
 	unsigned n = 0;
 
+	if (!h->evp) {
+		CHECK_THAT(blake2b_final(&h->blake2b, out, BLAKE2B_256_BYTES) == 0);
+		return BLAKE2B_256_BYTES;
+	}
 	CHECK_THAT(EVP_DigestFinal_ex(h->evp, out, &n) == 1);
 	return n;
 }

@@ -1,4 +1,4 @@
-/* hash: digests of all kinds, and the keyed one. The only door to libcrypto's hashes.
+/* hash: digests of all kinds, and the keyed one. The only door to libcrypto's hashes and to libb2.
  *
  * One-shot functions never fail. A running digest (`struct hash`) is for bodies that come in pieces. */
 #ifndef NODE_BASE_HASH_H
@@ -12,7 +12,11 @@
 #define SHA256_BYTES 32
 #define HASH_MAX_BYTES 64
 
-enum hash_kind { HASH_MD5, HASH_SHA1, HASH_SHA256, HASH_SHA512 };
+/* The weaker before the stronger. BLAKE2b (RFC 7693) with 32 bytes, without a key. */
+enum hash_kind { HASH_MD5, HASH_SHA1, HASH_SHA256, HASH_SHA384, HASH_SHA512, HASH_BLAKE2B_256 };
+#define HASH_KINDS (HASH_BLAKE2B_256 + 1)
+
+size_t hash_bytes(enum hash_kind); /* how long its digest is */
 
 /* A SHA-256 that is fed in pieces without touching the heap: small and quick, for cache keys. */
 struct sha256 {

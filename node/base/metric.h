@@ -36,6 +36,11 @@
 	X(UPSTREAM_LINKS_REUSED, "upstream_links_reused_total", "requests sent on a pooled link")                       \
 	X(UPSTREAM_TLS_RESUMED, "upstream_tls_resumed_total", "upstream TLS handshakes resumed")                        \
 	X(INTEGRITY_FAILURES, "integrity_failures_total", "bodies that did not fit their length or digest")             \
+	X(INTEGRITY_PATH, "integrity_failures_path_total", "of these, by a digest in the path")                         \
+	X(INTEGRITY_DIGEST, "integrity_failures_digest_total", "of these, by Repr-Digest, Content-Digest or Digest")    \
+	X(INTEGRITY_CONTENT_MD5, "integrity_failures_content_md5_total", "of these, by Content-MD5")                    \
+	X(INTEGRITY_X_CHECKSUM, "integrity_failures_x_checksum_total", "of these, by X-Checksum-Sha1 and the like")     \
+	X(INTEGRITY_PACOTE, "integrity_failures_pacote_total", "of these, by the client's pacote-integrity")            \
 	X(STORED, "stored_total", "responses stored")                                                                   \
 	X(EVICTED, "evicted_total", "stored responses evicted to make room")                                            \
 	X(PURGED, "purged_total", "stored responses purged")                                                            \

@@ -1,6 +1,7 @@
 #include "node/cache/body.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "node/base/check.h"
 #include "node/base/mem.h"
@@ -145,6 +146,24 @@ void body_seek(const struct body *b, struct body_at *at, uint64_t pos)
 		return;
 	at->chunk = b->first;
 	body_advance(at, pos);
+}
+
+bool body_same(const struct body *a, const struct body *b)
+{
+	struct body_at at = {0}, bt = {0};
+	struct span x, y;
+
+	if (body_length(a) != body_length(b))
+		return false;
+	while (body_spans(a, &at, &x, 1, UINT64_MAX) && body_spans(b, &bt, &y, 1, UINT64_MAX)) {
+		size_t n = x.n < y.n ? x.n : y.n;
+
+		if (memcmp(x.p, y.p, n) != 0)
+			return false;
+		body_advance(&at, n);
+		body_advance(&bt, n);
+	}
+	return true;
 }
 
 void body_free(struct body *b)

@@ -59,6 +59,9 @@ void body_advance(struct body_at *at, uint64_t n); /* within what body_spans gav
 /* Puts *at to a position below the published length. A walk over the chunks: only for untrimmed bodies. */
 void body_seek(const struct body *, struct body_at *at, uint64_t pos);
 
+/* Both are complete: the same bytes? */
+bool body_same(const struct body *, const struct body *);
+
 /* --- the owner, when nobody reads any more --- */
 
 void body_free(struct body *);

@@ -106,15 +106,23 @@ void index_free(struct index *x)
 
 /* ---- Vary ---- */
 
-/* Under the lock: the head whose Vary decides for this key, with a reference; NULL when none varies (so far). */
+static bool is_varying(const struct map_node *node, const void *wanted)
+{
+	const struct entry *e = (const void *)((const char *)node - offsetof(struct entry, node));
+
+	return is_wanted(node, wanted) && e->head && e->head->vary.n;
+}
+
+/* Under the lock: the head whose Vary decides for this key, with a reference; NULL when none varies (so far). What is published
+ * decides before what is pending; of several pending ones some may not have a head yet. */
 static struct head *varying_head(struct shard *s, const struct key *key)
 {
 	struct wanted any = {.key = key};
 	struct map_node *node = map_find(&s->published, key_hash(key), is_wanted, &any);
 
 	if (!node || !entry_of(node)->head)
-		node = map_find(&s->pending, key_hash(key), is_wanted, &any);
-	if (!node || !entry_of(node)->head || !entry_of(node)->head->vary.n)
+		node = map_find(&s->pending, key_hash(key), is_varying, &any);
+	if (!node || !entry_of(node)->head->vary.n)
 		return NULL;
 	return head_ref(entry_of(node)->head);
 }
@@ -148,8 +156,9 @@ static struct entry *find_published(struct shard *s, const struct key *key, cons
 	return node ? entry_of(node) : NULL;
 }
 
-struct entry *index_lookup(struct index *x, const struct index_ask *ask, mono_us now)
+struct entry *index_lookup(struct index *x, const struct index_ask *ask, mono_us now, bool *other_variant)
 {
+	static const struct key_variant plain;
 	struct shard *s = shard_of(x, &ask->key);
 	struct key_variant variant;
 	struct entry *e;
@@ -158,6 +167,7 @@ struct entry *index_lookup(struct index *x, const struct index_ask *ask, mono_us
 	CHECK(x, INDEX_MAGIC);
 	lock_with_variant(s, ask, &variant);
 	e = find_published(s, &ask->key, &variant);
+	*other_variant = !e && !key_variant_same(&variant, &plain);
 	expired = e && e->phase == ENTRY_MARK && e->mark_until <= now;
 	if (expired)
 		take_out(s, e);

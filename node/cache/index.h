@@ -25,8 +25,9 @@ struct index_ask {
 	const struct hdrs *request; /* for Vary */
 };
 
-/* The published entry for this request, with a reference; NULL when there is none. An expired mark is none. */
-struct entry *index_lookup(struct index *, const struct index_ask *, mono_us now);
+/* The published entry for this request, with a reference; NULL when there is none. An expired mark is none. *other_variant: there is
+ * something for this URL, but not for requests like this one. */
+struct entry *index_lookup(struct index *, const struct index_ask *, mono_us now, bool *other_variant);
 
 enum index_begin {
 	INDEX_BEGUN,   /* *out is a new pending entry; the caller begins a flight, and owns the flight's reference too */

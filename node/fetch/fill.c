@@ -5,6 +5,7 @@
 
 #define FILL_TURN_BYTES ((uint64_t)256 * 1024)
 #define FINISH_IMMUTABLE_BYTES ((uint64_t)1024 * 1024 * 1024)
+#define HOLD_WHOLE_BYTES ((uint64_t)64 * 1024)
 #define PASS_MS (5 * DUR_MINUTE)
 
 /* ---- the end ---- */
@@ -43,19 +44,59 @@ static bool settle_terms(struct flight *f)
 	return true;
 }
 
+/* False: a promise is broken, the flight has failed, and the last byte has gone to nobody. */
 static bool digest_fits(struct flight *f)
 {
-	uint8_t digest[SHA256_BYTES];
+	const struct integrity_promise *broken = integrity_end(&f->integrity);
+	char text[INTEGRITY_TEXT_BYTES + 1];
+	struct buf b = buf_over(text, INTEGRITY_TEXT_BYTES);
 
-	sha256_end(&f->sha256, digest);
-	return f->path.digest_kind != PATH_DIGEST_SHA256 || f->answer.status != 200 ||
-	       hash_same(digest, f->path.digest, SHA256_BYTES);
+	if (!broken) {
+		body_publish(&f->entry->body, f->held);
+		f->held = 0;
+		return true;
+	}
+	integrity_format(broken, &b);
+	text[b.n] = '\0';
+	metric_add(f->fetcher->metrics, METRIC_INTEGRITY_FAILURES, 1);
+	metric_add(f->fetcher->metrics, integrity_metric(broken->source), 1);
+	flight__failed(f, REASON_INTEGRITY, text);
+	return false;
+}
+
+/* Another credential was given the very bytes that are stored for the first: the stored response serves both from now on, and need not
+ * be asked for again and again in turn. */
+static bool is_shared_secret(const struct flight *f)
+{
+	struct entry_view view;
+	bool yes;
+
+	if (!f->guarded || !f->stale)
+		return false;
+	entry_look(f->stale, &view);
+	yes = view.guarded && view.head->status == f->answer.status && body_same(&f->stale->body, &f->entry->body);
+	head_unref(&view.head);
+	return yes;
+}
+
+static void share_stored(struct flight *f)
+{
+	struct entry_view view;
+
+	entry_look(f->entry, &view);
+	entry_swap_head(f->stale, view.head);
+	entry_admit(f->stale, &f->who, mono_after(loop_now(f->fetcher->loop), PASS_MS));
+	index_withdraw(f->fetcher->index, f->entry);
 }
 
 static void keep(struct flight *f)
 {
 	const struct fetcher *c = f->fetcher;
 
+	if (is_shared_secret(f)) {
+		share_stored(f);
+		return;
+	}
 	if (f->guarded)
 		entry_admit(f->entry, &f->who, mono_after(loop_now(c->loop), PASS_MS));
 	if (!index_publish(c->index, f->entry))
@@ -71,11 +112,8 @@ static void finish(struct flight *f)
 	struct link *link;
 	bool fit, post_pending;
 
-	if (f->stored && !digest_fits(f)) {
-		metric_add(c->metrics, METRIC_INTEGRITY_FAILURES, 1);
-		flight__failed(f, REASON_INTEGRITY, "the SHA-256 in the path is that of other bytes");
-		return;
-	}
+	if (!digest_fits(f))
+		return; /* f may be gone */
 	link = exchange_finish(&f->exchange);
 	if (link)
 		pool_give(c->pool, &link);
@@ -148,12 +186,42 @@ static char *next_room(struct flight *f, size_t *room)
 	return p;
 }
 
+/* How much of the body is here, with what is held back. */
+static uint64_t here(const struct flight *f)
+{
+	return body_length(&f->entry->body) + f->held;
+}
+
+/* The last byte of all waits for the verdict: a body that breaks a promise ends visibly short. Without a length any may be the last. */
+static size_t holds(const struct flight *f, uint64_t length)
+{
+	return integrity_is_promised(&f->integrity) && (f->expected == UINT64_MAX || length == f->expected);
+}
+
+/* n bytes more are in the room, behind those held. */
 static void received(struct flight *f, const char *p, size_t n)
 {
-	if (f->stored)
-		sha256_add(&f->sha256, p, n);
+	size_t ready = f->held + n;
+
+	if (f->stored || integrity_is_promised(&f->integrity))
+		integrity_add(&f->integrity, p, n);
 	metric_add(f->fetcher->metrics, METRIC_UPSTREAM_BYTES, n);
-	body_publish(&f->entry->body, n);
+	f->held = holds(f, here(f) + n);
+	body_publish(&f->entry->body, ready - f->held);
+}
+
+/* The held byte fills the room: it cannot be the last, when another comes, and that one gets new room. */
+static char *move_on(struct flight *f, char next)
+{
+	size_t room;
+	char *p;
+
+	body_publish(&f->entry->body, f->held);
+	f->held = 0;
+	p = next_room(f, &room);
+	if (p)
+		*p = next;
+	return p;
 }
 
 enum fill_step { FILL_MORE, FILL_WAIT, FILL_DONE, FILL_FAILED };
@@ -163,7 +231,8 @@ static enum fill_step fill_once(struct flight *f, uint64_t budget)
 	uint64_t window = window_room(f), limit = f->policy->limits.reply_body, length;
 	size_t room;
 	ssize_t n;
-	char *p;
+	char *p, spill;
+	bool full;
 
 	if (window == 0) {
 		f->paused = true;
@@ -178,7 +247,8 @@ static enum fill_step fill_once(struct flight *f, uint64_t budget)
 		room = (size_t)window;
 	if (room > budget)
 		room = (size_t)budget;
-	n = exchange_pull(f->exchange, p, room);
+	full = room == f->held;
+	n = exchange_pull(f->exchange, full ? &spill : p + f->held, full ? 1 : room - f->held);
 	if (n == STREAM_AGAIN)
 		return FILL_WAIT;
 	if (n == STREAM_FAILED) {
@@ -187,8 +257,13 @@ static enum fill_step fill_once(struct flight *f, uint64_t budget)
 	}
 	if (n == EXCHANGE_END)
 		return FILL_DONE;
+	p = full ? move_on(f, spill) : p + f->held;
+	if (!p) {
+		flight__failed(f, REASON_NO_MEMORY, NULL);
+		return FILL_FAILED;
+	}
 	received(f, p, (size_t)n);
-	length = body_length(&f->entry->body);
+	length = here(f);
 	if (limit && length > limit) {
 		flight__failed(f, REASON_REPLY_TOO_LARGE, NULL);
 		return FILL_FAILED;
@@ -202,6 +277,13 @@ static enum fill_step fill_once(struct flight *f, uint64_t budget)
 static void on_turn(void *arg)
 {
 	fill_go_on(arg);
+}
+
+/* Nobody is told of a small body before the verdict: then a bad one becomes an error page, or what is stale, instead of a cut. */
+static bool waits_whole(const struct flight *f)
+{
+	return f->stored && integrity_is_promised(&f->integrity) && here(f) < HOLD_WHOLE_BYTES &&
+	       (f->expected == UINT64_MAX || f->expected <= HOLD_WHOLE_BYTES);
 }
 
 void fill_go_on(struct flight *f)
@@ -222,7 +304,8 @@ void fill_go_on(struct flight *f)
 		finish(f);
 		return;
 	}
-	entry_grown(f->entry, loop);
+	if (!waits_whole(f))
+		entry_grown(f->entry, loop);
 	if (step == FILL_MORE)
 		loop_bulk(loop, &f->job, on_turn, f);
 }
@@ -230,7 +313,7 @@ void fill_go_on(struct flight *f)
 void fill_begin(struct flight *f, const struct http1_response *r)
 {
 	f->expected = r->body == HTTP1_BODY_LENGTH ? r->length : UINT64_MAX;
-	sha256_init(&f->sha256);
+	integrity_begin(&f->integrity, &f->path, f->request, r);
 	if (r->body == HTTP1_BODY_NONE || (r->body == HTTP1_BODY_LENGTH && r->length == 0)) {
 		finish(f);
 		return;

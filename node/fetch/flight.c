@@ -26,6 +26,7 @@ static void flight_free(struct flight *f)
 	entry_unref(&f->stale);
 	head_unref(&f->stale_head);
 	entry_unref(&f->entry);
+	integrity_fini(&f->integrity);
 	policy_unref(&f->policy);
 	arena_free(&f->arena);
 	f->magic = 0;
@@ -71,6 +72,7 @@ struct flight *flight_start(const struct fetcher *fetcher, const struct flight_a
 	copy_url(&f->arena, &f->url, &ask->url);
 	f->store_id = arena_copy(&f->arena, ask->store_id);
 	f->dial_host = arena_copy(&f->arena, ask->dial_host.n ? ask->dial_host : ask->url.host);
+	f->client = arena_copy(&f->arena, ask->client);
 	f->path = ask->path;
 	f->facts = ask->facts;
 	f->who = ask->who;

@@ -46,8 +46,8 @@ struct fetcher {
 struct flight_owner {
 	void (*informational)(void *cookie, const struct http1_response *); /* 1xx, borrowed */
 	void (*send)(void *cookie);                                         /* flight_send has room */
-	/* 101: the stream to the origin is the owner's now; `rest` (borrowed) came behind the head. The flight has ended. */
-	void (*switched)(void *cookie, struct stream *, const struct http1_response *, struct span rest);
+	/* 101: the stream to the origin is the owner's now. `first` (borrowed) is the head, ready to be sent, and what came behind it. */
+	void (*switched)(void *cookie, struct stream *, struct span first);
 };
 
 struct flight_ask {
@@ -57,6 +57,7 @@ struct flight_ask {
 	struct span store_id;
 	/* Who is dialled when the client CONNECTed to an address but means a name (ARCHITECTURE "Bump" in docs/); empty: url.host */
 	struct span dial_host;
+	struct span client; /* address of the one who asks, for headers.forwarded_for */
 	struct path_facts path;
 	struct fresh_request facts;
 	struct key key;        /* of the URL: what an unsafe method makes invalid (RFC 9111 §4.4) */

@@ -3,9 +3,9 @@
 #ifndef NODE_FETCH_FLIGHT_INTERNAL_H
 #define NODE_FETCH_FLIGHT_INTERNAL_H
 
-#include "node/base/hash.h"
 #include "node/base/mem.h"
 #include "node/fetch/flight.h"
+#include "node/fetch/integrity.h"
 #include "node/link/exchange.h"
 
 struct flight {
@@ -17,7 +17,7 @@ struct flight {
 	/* what is asked */
 	struct http1_request *request; /* in the arena; its table of fields is cut to what is used */
 	struct url url;
-	struct span store_id, dial_host;
+	struct span store_id, dial_host, client;
 	struct path_facts path;
 	struct fresh_request facts;
 	struct key key;
@@ -46,7 +46,8 @@ struct flight {
 	struct fresh_response answer;
 	uint64_t expected; /* UINT64_MAX: unknown */
 	uint64_t reserved; /* of the store */
-	struct sha256 sha256;
+	struct integrity integrity;
+	size_t held; /* bytes behind the published ones that wait for what integrity says: 0 or 1 */
 	bool stored, guarded;
 	bool paused;       /* the window is full */
 	bool upload_done;

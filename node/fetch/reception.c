@@ -2,13 +2,14 @@
 #include "node/base/check.h"
 #include "node/fetch/flight_internal.h"
 #include "node/fetch/stored_head.h"
+#include "proto/http1_format.h"
 #include "proto/validator.h"
 #include "proto/vary.h"
 
 /* How long an URL whose answers cannot be shared is remembered as such, and a credential that the origin has accepted. */
 #define MARK_MS (2 * DUR_MINUTE)
 #define PASS_MS (5 * DUR_MINUTE)
-#define SWITCH_REST_BYTES (64 * 1024)
+#define SWITCH_BYTES (256 * 1024) /* a head and what may be read behind it */
 
 static void not_modified(struct flight *f, const struct http1_response *r)
 {
@@ -39,18 +40,23 @@ static bool is_same_again(const struct flight *f, const struct http1_response *r
 
 static void switch_protocols(struct flight *f, const struct http1_response *r)
 {
+	struct buf b = buf_over(arena_alloc(&f->arena, SWITCH_BYTES), SWITCH_BYTES);
 	struct stream *s;
-	struct span rest;
 	size_t n;
 
-	if (!f->owner || !f->owner->switched) {
+	/* The fields are formatted first: they go with the exchange. */
+	http1_format_status_line(&b, 101, r->phrase);
+	http1_format_fields(&b, &r->fields, 0);
+	buf_put_str(&b, "Connection: Upgrade\r\n");
+	http1_format_field(&b, SPAN("Upgrade"), hdr_value(&r->fields, HDR_UPGRADE));
+	http1_format_end(&b);
+	if (b.full || !f->request->upgrade || !f->owner || !f->owner->switched) {
 		flight__failed(f, REASON_BAD_RESPONSE, "an upgrade that nobody asked for");
 		return;
 	}
-	rest.p = arena_alloc(&f->arena, SWITCH_REST_BYTES);
-	s = exchange_detach(&f->exchange, (char *)(uintptr_t)rest.p, SWITCH_REST_BYTES, &n);
-	rest.n = n;
-	f->owner->switched(f->cookie, s, r, rest);
+	s = exchange_detach(&f->exchange, b.p + b.n, b.cap - b.n, &n);
+	b.n += n;
+	f->owner->switched(f->cookie, s, buf_span(&b));
 	flight__end(f, ENTRY_BROKEN, REASON_NONE);
 }
 

@@ -73,10 +73,14 @@ static void put_upgrade(struct buf *b, const struct http1_request *r)
 	http1_format_field(b, SPAN("Upgrade"), hdr_value(&r->fields, HDR_UPGRADE));
 }
 
-static void put_way(struct buf *b, const struct policy *p)
+static void put_way(struct buf *b, const struct flight *f)
 {
+	const struct policy *p = f->policy;
+
 	if (p->headers.via)
-		buf_put_str(b, "Via: 1.1 pmcache\r\n");
+		buf_printf(b, "Via: 1.1 %s (pmcache)\r\n", p->node);
+	if (p->headers.forwarded_for && f->client.n)
+		http1_format_field(b, SPAN("X-Forwarded-For"), f->client);
 }
 
 static void format_request(struct flight *f, struct buf *b)
@@ -91,7 +95,7 @@ static void format_request(struct flight *f, struct buf *b)
 		f->conditional = put_condition(b, f->stale_head);
 	put_framing(b, r);
 	put_upgrade(b, r);
-	put_way(b, f->policy);
+	put_way(b, f);
 	http1_format_end(b);
 }
 

@@ -194,7 +194,8 @@ static void begin_handshake(struct dial *d)
 		return;
 	}
 	begin_step(d, d->policy->upstream.tls_timeout, REASON_TLS_TIMEOUT);
-	d->stream = stream_tls_connect(&below, d->dialer->tls, span_str(name), kind == NAME_IP, span_str(d->origin), on_handshake, d);
+	d->stream = stream_tls_connect(&below, d->dialer->tls, span_str(name), kind == NAME_IP, span_str(d->origin),
+				       on_handshake, d);
 }
 
 /* The way to the host is open. */
@@ -260,7 +261,8 @@ static void proxy_said(struct dial *d, const struct http1_response *r)
 	char more[DIAL_DETAIL_BYTES];
 
 	if (r->status >= 300) {
-		snprintf(more, sizeof(more), "it answered %d %.*s", r->status, (int)(r->phrase.n < 80 ? r->phrase.n : 80), r->phrase.p);
+		snprintf(more, sizeof(more), "it answered %d %.*s", r->status,
+			 (int)(r->phrase.n < 80 ? r->phrase.n : 80), r->phrase.p);
 		fail(d, REASON_PROXY_REFUSED, more);
 		return;
 	}
@@ -288,7 +290,8 @@ static void on_proxy_ready(void *cookie, unsigned events)
 			return;
 		}
 		d->in_n += (size_t)n;
-		switch (http1_parse_response(span_of(d->in, d->in_n), &d->scanned, PROXY_HEAD_BYTES - 1, METHOD_CONNECT, &r, &why)) {
+		switch (http1_parse_response(span_of(d->in, d->in_n), &d->scanned, PROXY_HEAD_BYTES - 1, METHOD_CONNECT,
+					     &r, &why)) {
 		case HTTP1_MORE:
 			break;
 		case HTTP1_DONE:
@@ -530,7 +533,8 @@ void dialer_free(struct dialer *dr)
 	free(dr);
 }
 
-struct dial *dial_start(struct dialer *dr, const struct dial_target *t, struct policy *policy, dial_on_done_f *on_done, void *cookie)
+struct dial *dial_start(struct dialer *dr, const struct dial_target *t, struct policy *policy, dial_on_done_f *on_done,
+			void *cookie)
 {
 	const struct policy_upstream *up = &policy->upstream;
 	struct dial *d = NEW(struct dial);

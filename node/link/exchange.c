@@ -167,9 +167,9 @@ size_t exchange_send(struct exchange *x, struct span bytes)
 
 	CHECK(x, EXCHANGE_MAGIC);
 	CHECK_THAT(!x->sent);
-	if (!bytes.n || x->receive == RECV_FAILED)
-		return bytes.n;
-	if (stream_blocked(s)) {
+	if (!bytes.n)
+		return 0;
+	if (x->receive != RECV_FAILED && stream_blocked(s)) {
 		x->want_send = true;
 		if (x->ask.write_timeout > 0)
 			timer_set_in(&x->send_deadline, x->ask.write_timeout);
@@ -179,10 +179,10 @@ size_t exchange_send(struct exchange *x, struct span bytes)
 	if (x->ask.body == HTTP1_BODY_LENGTH) {
 		CHECK_THAT(bytes.n <= x->send_left);
 		x->send_left -= bytes.n;
-		ok = stream_push(s, bytes);
-	} else {
-		ok = push_chunk(s, bytes);
 	}
+	if (x->receive == RECV_FAILED)
+		return bytes.n; /* of no use any more; on_failed is on its way */
+	ok = x->ask.body == HTTP1_BODY_LENGTH ? stream_push(s, bytes) : push_chunk(s, bytes);
 	if (!ok && x->receive == RECV_HEAD) {
 		/* The origin may have answered before it closed: what it said is worth more than that it did not listen. */
 		x->want_send = false;
@@ -203,6 +203,12 @@ void exchange_send_end(struct exchange *x)
 }
 
 /* ---- reading ---- */
+
+/* A link that ends without a byte was closed, however that looks from below; but an origin that wanted a certificate has said so. */
+static enum reason silent_end(const struct exchange *x, enum reason why)
+{
+	return x->receive == RECV_HEAD && x->silent && why != REASON_TLS_WANTS_CERT ? REASON_UPSTREAM_CLOSED : why;
+}
 
 /* Reads once into `in`. False: nothing came (AGAIN), the end (x->why untouched, *ended), or a failure. */
 static bool read_more(struct exchange *x, size_t room_wanted, bool *ended)
@@ -230,7 +236,7 @@ static bool read_more(struct exchange *x, size_t room_wanted, bool *ended)
 	if (n == 0)
 		*ended = true;
 	if (n == STREAM_FAILED)
-		fail(x, x->receive == RECV_HEAD && x->silent ? REASON_UPSTREAM_CLOSED : stream_why(stream_of(x)));
+		fail(x, silent_end(x, stream_why(stream_of(x))));
 	return false;
 }
 

@@ -239,15 +239,16 @@ static void keep(struct name *name)
 	name->kept = true;
 }
 
+/* Both halves have failed. Only if both say that there is nothing, there is nothing. */
 static enum reason reason_of(const struct half half[2])
 {
+	bool timeout = half[0].status == ARES_ETIMEOUT || half[1].status == ARES_ETIMEOUT;
+
 	for (int i = 0; i < 2; i++)
-		if (half[i].status == ARES_ETIMEOUT)
-			return REASON_DNS_TIMEOUT;
-	for (int i = 0; i < 2; i++)
-		if (half[i].status != ARES_ENOTFOUND && half[i].status != ARES_ENODATA)
+		if (half[i].status != ARES_ENOTFOUND && half[i].status != ARES_ENODATA &&
+		    half[i].status != ARES_ETIMEOUT)
 			return REASON_DNS_FAILED;
-	return REASON_DNS_NO_NAME;
+	return timeout ? REASON_DNS_TIMEOUT : REASON_DNS_NO_NAME;
 }
 
 /* Makes the answer of what both halves have by now, and gives it to all who wait. */
@@ -270,7 +271,8 @@ static void publish(struct name *name)
 	}
 	if (!a->n) {
 		a->why = reason_of(name->half);
-		name->good_until = mono_after(loop_now(name->dns->loop), a->why == REASON_DNS_NO_NAME ? KEEP_NO_NAME : KEEP_FAILURE);
+		name->good_until = mono_after(loop_now(name->dns->loop),
+					      a->why == REASON_DNS_NO_NAME ? KEEP_NO_NAME : KEEP_FAILURE);
 	}
 	answer_unref(name->answer);
 	name->answer = a;
@@ -319,7 +321,8 @@ static void on_wire(void *cookie, unsigned events)
 	int fd = w->fd;
 
 	CHECK(dns, DNS_MAGIC);
-	ares_process_fd(dns->channel, events & FD_READ ? fd : ARES_SOCKET_BAD, events & FD_WRITE ? fd : ARES_SOCKET_BAD);
+	ares_process_fd(dns->channel, events & FD_READ ? fd : ARES_SOCKET_BAD,
+			events & FD_WRITE ? fd : ARES_SOCKET_BAD);
 	arm_timeout(dns);
 }
 
@@ -328,8 +331,8 @@ static struct wire *find_wire(struct dns *dns, int fd)
 	struct wire *w;
 
 	LIST_FOREACH(w, &dns->wires, entry)
-		if (w->fd == fd)
-			return w;
+	if (w->fd == fd)
+		return w;
 	return NULL;
 }
 
@@ -446,7 +449,8 @@ static void on_half(void *arg, int status, int timeouts, struct ares_addrinfo *a
 
 static void ask_half(struct half *h)
 {
-	struct ares_addrinfo_hints hints = {.ai_flags = ARES_AI_NOSORT, .ai_family = h->family, .ai_socktype = SOCK_STREAM};
+	struct ares_addrinfo_hints hints = {
+		.ai_flags = ARES_AI_NOSORT, .ai_family = h->family, .ai_socktype = SOCK_STREAM};
 	struct dns *dns = h->name->dns;
 	char host[URL_MAX_HOST + 2];
 	size_t n = strlen(h->name->host);

@@ -13,7 +13,7 @@ struct pair {
 
 struct hosts {
 	unsigned magic;
-	char *text; /* a copy in lower case */
+	char *text;     /* a copy in lower case */
 	struct pair *v; /* by name; pairs of one name in the order of the lines */
 	size_t n, room;
 };

@@ -38,7 +38,7 @@ struct loop {
 	/* own thread */
 	struct event wake, tick;
 	struct posts taken; /* posts on their way, in order */
-	struct deferreds deferred, bulk;
+	struct deferreds deferred[3]; /* by `when` */
 	struct heap timers;
 	mono_us tick_at;
 	int64_t post_delay_us;
@@ -246,45 +246,52 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
 
 /* ---- deferred and bulk ---- */
 
-static void defer(struct deferreds *list, struct deferred *d, bool bulk, loop_fn *fn, void *arg)
+static void defer(struct loop *l, struct deferred *d, unsigned when, loop_fn *fn, void *arg)
 {
 	if (d->set)
 		return;
 	d->set = true;
-	d->bulk = bulk;
+	d->when = when;
 	d->fn = fn;
 	d->arg = arg;
-	TAILQ_INSERT_TAIL(list, d, entry);
+	TAILQ_INSERT_TAIL(&l->deferred[when], d, entry);
 }
 
 void loop_defer(struct loop *l, struct deferred *d, loop_fn *fn, void *arg)
 {
-	defer(&l->deferred, d, false, fn, arg);
+	defer(l, d, DEFERRED_TURN, fn, arg);
 }
 
 void loop_bulk(struct loop *l, struct deferred *d, loop_fn *fn, void *arg)
 {
-	defer(&l->bulk, d, true, fn, arg);
+	defer(l, d, DEFERRED_BULK, fn, arg);
+}
+
+void loop_at_end(struct loop *l, struct deferred *d, loop_fn *fn, void *arg)
+{
+	defer(l, d, DEFERRED_END, fn, arg);
 }
 
 void loop_defer_cancel(struct loop *l, struct deferred *d)
 {
 	if (!d->set)
 		return;
-	if (d->bulk)
-		TAILQ_REMOVE(&l->bulk, d, entry);
-	else
-		TAILQ_REMOVE(&l->deferred, d, entry);
+	TAILQ_REMOVE(&l->deferred[d->when], d, entry);
 	d->set = false;
 }
 
-static void run_first(struct loop *l, struct deferreds *list)
+static bool has_deferred(const struct loop *l, unsigned when)
 {
-	struct deferred *d = TAILQ_FIRST(list);
+	return !TAILQ_EMPTY(&l->deferred[when]);
+}
+
+static void run_first(struct loop *l, unsigned when)
+{
+	struct deferred *d = TAILQ_FIRST(&l->deferred[when]);
 	loop_fn *fn = d->fn;
 	void *arg = d->arg;
 
-	TAILQ_REMOVE(list, d, entry);
+	TAILQ_REMOVE(&l->deferred[when], d, entry);
 	d->set = false;
 	fn(arg); /* d may be gone now */
 	after_handler(l);
@@ -295,8 +302,8 @@ static void run_first(struct loop *l, struct deferreds *list)
 
 static void run_deferred(struct loop *l)
 {
-	for (int i = 0; i < DEFERRED_A_TURN && !TAILQ_EMPTY(&l->deferred); i++)
-		run_first(l, &l->deferred);
+	for (int i = 0; i < DEFERRED_A_TURN && has_deferred(l, DEFERRED_TURN); i++)
+		run_first(l, DEFERRED_TURN);
 }
 
 /* ---- the loop ---- */
@@ -327,8 +334,8 @@ struct loop *loop_new(int id, const struct clock *clock)
 	pthread_mutex_init(&l->posts_lock, NULL);
 	STAILQ_INIT(&l->posts);
 	STAILQ_INIT(&l->taken);
-	TAILQ_INIT(&l->deferred);
-	TAILQ_INIT(&l->bulk);
+	for (int i = 0; i < 3; i++)
+		TAILQ_INIT(&l->deferred[i]);
 	heap_init(&l->timers, timer_less);
 	l->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	CHECK_THAT(l->wake_fd >= 0);
@@ -342,7 +349,7 @@ static bool has_work(const struct loop *l)
 {
 	const struct post *p = STAILQ_FIRST(&l->taken);
 
-	return !TAILQ_EMPTY(&l->deferred) || !TAILQ_EMPTY(&l->bulk) || (p && p->due <= loop_now(l));
+	return has_deferred(l, DEFERRED_TURN) || has_deferred(l, DEFERRED_BULK) || (p && p->due <= loop_now(l));
 }
 
 void loop_run(struct loop *l)
@@ -352,8 +359,8 @@ void loop_run(struct loop *l)
 		event_base_loop(l->base, EVLOOP_ONCE | (has_work(l) ? EVLOOP_NONBLOCK : 0));
 		run_posts(l);
 		run_deferred(l);
-		if (!TAILQ_EMPTY(&l->bulk))
-			run_first(l, &l->bulk);
+		if (has_deferred(l, DEFERRED_BULK))
+			run_first(l, DEFERRED_BULK);
 	}
 	l->stopping = false; /* may be run again */
 }
@@ -379,6 +386,8 @@ void loop_free(struct loop *l)
 	if (!l)
 		return;
 	CHECK(l, LOOP_MAGIC);
+	while (has_deferred(l, DEFERRED_END))
+		run_first(l, DEFERRED_END);
 	if (l->outbuf)
 		l->outbuf_free(l->outbuf);
 	event_del(&l->wake);

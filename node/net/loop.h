@@ -21,7 +21,7 @@ typedef void loop_fn(void *arg);
 
 /* Borrows the clock. Aborts when the kernel gives no epoll or eventfd. */
 struct loop *loop_new(int id, const struct clock *);
-/* Runs until loop_stop; on the thread that is to own the loop. */
+/* Runs until loop_stop; on the thread that is to own the loop. May be run again after that. */
 void loop_run(struct loop *);
 void loop_stop(struct loop *);
 /* Posts that were not run are dropped. */
@@ -38,17 +38,21 @@ void loop_post(struct loop *, loop_fn *fn, void *arg);
 /* For stress tests: each post waits a random time up to this many microseconds; order among posts is kept. Before loop_run. */
 void loop_delay_posts(struct loop *, int64_t max_us, uint64_t seed);
 
-/* deferred: a call at the end of this turn (or, as bulk, when its turn comes). Embedded in its owner; zeroed = not set. */
+/* deferred: a call at the end of this turn (or, as bulk, when its turn comes; or when the loop is freed). Embedded in its owner;
+ * zeroed = not set. */
 struct deferred {
 	TAILQ_ENTRY(deferred) entry;
 	loop_fn *fn;
 	void *arg;
-	bool set, bulk;
+	bool set;
+	enum { DEFERRED_TURN, DEFERRED_BULK, DEFERRED_END } when;
 };
 
 /* Harmless when already set. Never calls from inside. */
 void loop_defer(struct loop *, struct deferred *, loop_fn *fn, void *arg);
 void loop_bulk(struct loop *, struct deferred *, loop_fn *fn, void *arg);
+/* In loop_free: for what belongs to nobody but the loop any more. */
+void loop_at_end(struct loop *, struct deferred *, loop_fn *fn, void *arg);
 void loop_defer_cancel(struct loop *, struct deferred *); /* after this the call does not come */
 
 /* timer: embedded in its owner. Moving the time later, as happens with each request of a connection, costs a store; the heap is

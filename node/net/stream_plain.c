@@ -30,7 +30,7 @@ struct plain {
 	int linger_reads;
 	char *pending; /* taken, but not by the socket yet */
 	size_t pending_at, pending_n;
-	struct deferred write_job;
+	struct deferred write_job, end_job;
 	struct timer linger;
 	struct addr peer;
 };
@@ -269,6 +269,7 @@ static void plain_free(struct plain *p)
 		o->n = 0;
 	}
 	loop_defer_cancel(p->stream.loop, &p->write_job);
+	loop_defer_cancel(p->stream.loop, &p->end_job);
 	timer_fini(&p->linger);
 	fdwatch_free(p->watch);
 	close(p->fd);
@@ -318,6 +319,7 @@ static void plain_close(struct stream *s, enum stream_end end)
 	}
 	p->lingering = true;
 	loop_defer_cancel(s->loop, &p->write_job);
+	loop_at_end(s->loop, &p->end_job, on_linger_end, p);
 	if (p->pending) {
 		p->wanted = 0;
 		timer_set_in(&p->linger, PENDING_MS);

@@ -394,6 +394,11 @@ static void put_file(struct accesslog *a, const struct accesslog_line *l, struct
 	sink_put(a->file, buf_span(b));
 }
 
+bool accesslog_is_json(const struct accesslog *a)
+{
+	return a->file && a->format == ACCESSLOG_JSON;
+}
+
 bool accesslog_is_on(const struct accesslog *a)
 {
 	return a->file || a->echo;

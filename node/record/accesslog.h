@@ -98,6 +98,7 @@ struct accesslog_settings {
 struct accesslog *accesslog_open(const struct accesslog_settings *, char *err, size_t err_cap);
 /* False: lines go nowhere, and need not be made. */
 bool accesslog_is_on(const struct accesslog *);
+bool accesslog_is_json(const struct accesslog *);
 /* Any thread. */
 void accesslog_put(struct accesslog *, const struct accesslog_line *);
 void accesslog_reopen(struct accesslog *);

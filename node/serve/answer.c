@@ -20,7 +20,9 @@ static void put_cache_status(const struct request *r, const struct head *h, mono
 {
 	buf_put_str(b, "Cache-Status: ");
 	buf_put_str(b, r->policy->node);
-	if (r->cached) {
+	if (r->not_modified) {
+		buf_printf(b, "; fwd=%s; fwd-status=304; stored", fwd_word(r->fwd ? r->fwd : FWD_STALE));
+	} else if (r->cached) {
 		int64_t ttl = fresh_ttl_s(&h->terms, head_here(h, now));
 
 		buf_put_str(b, "; hit");
@@ -80,14 +82,28 @@ static void put_extra(const struct request *r, const struct head *h, struct buf 
 	put_x_cache(r, b);
 	put_cache_status(r, h, now, b);
 	if (r->policy->headers.via)
-		buf_put_str(b, "Via: 1.1 pmcache\r\n");
+		buf_printf(b, "Via: 1.1 %s (pmcache)\r\n", r->policy->node);
 	CHECK_THAT(!b->full);
 }
 
 /* ---- log and counters ---- */
 
+/* The JSON log tells it too. */
+static void keep_cache_status(struct request *r, struct span extra)
+{
+	struct span line;
+
+	if (!accesslog_is_json(r->server->accesslog))
+		return;
+	while (span_cut(&extra, '\n', &line))
+		if (span_starts(line, SPAN("Cache-Status: ")))
+			r->cache_status = arena_copy(&r->arena, span_from(span_upto(line, line.n - 1), 14));
+}
+
 static enum metric metric_of(const struct request *r)
 {
+	if (r->not_modified)
+		return METRIC_HITS_REVALIDATED;
 	switch (r->result) {
 	case ACCESSLOG_TCP_MEM_HIT:
 	case ACCESSLOG_TCP_IMS_HIT:
@@ -97,8 +113,6 @@ static enum metric metric_of(const struct request *r)
 		return METRIC_HITS_MEMORY;
 	case ACCESSLOG_TCP_CF_HIT:
 		return METRIC_HITS_JOINED;
-	case ACCESSLOG_TCP_REFRESH_UNMODIFIED:
-		return METRIC_HITS_REVALIDATED;
 	case ACCESSLOG_TCP_REFRESH_FAIL_OLD:
 	case ACCESSLOG_TCP_OFFLINE_HIT:
 		return METRIC_HITS_STALE;
@@ -142,6 +156,21 @@ static void put_url(const struct request *r, struct buf *b)
 	buf_put(b, u->path_query);
 }
 
+/* The fields of a stored head, for log.headers. */
+static const struct hdrs *head_fields(struct arena *a, const struct head *h)
+{
+	struct hdrs *fields = arena_alloc(a, sizeof(*fields));
+	char *text = arena_alloc(a, h->n + 2);
+	size_t scanned = 0, bytes;
+	enum reason why;
+
+	memcpy(text, h->text, h->n);
+	memcpy(text + h->n, "\r\n", 2);
+	if (http1_parse_trailers(span_of(text, h->n + 2), &scanned, h->n + 2, fields, &bytes, &why) != HTTP1_DONE)
+		return NULL;
+	return fields;
+}
+
 void answer_log(struct request *r, bool aborted)
 {
 	struct server *s = r->server;
@@ -171,8 +200,11 @@ void answer_log(struct request *r, bool aborted)
 		return;
 	put_url(r, &b);
 	line.url = buf_span(&b);
+	line.cache_status = r->cache_status;
 	if (line.hier == ACCESSLOG_HIER_DIRECT)
 		line.peer = span_str(r->flight ? flight_peer(r->flight) : r->peer);
+	if (r->policy->log.headers && r->view.head)
+		line.reply = head_fields(&r->arena, r->view.head);
 	if (r->view.head)
 		line.type = head_part(r->view.head, r->view.head->type);
 	accesslog_put(s->accesslog, &line);
@@ -220,6 +252,7 @@ void answer_entry(struct request *r, const struct entry_view *view)
 	r->view = *view;
 	head_ref(view->head);
 	put_extra(r, view->head, &b);
+	keep_cache_status(r, buf_span(&b));
 	ask.extra = buf_span(&b);
 	/* Upload unfinished: what comes behind the answer would be read as a request. */
 	if (r->upload.active && !r->upload.done)
@@ -258,7 +291,7 @@ void answer_go_on(struct request *r)
 		entry_watch_advance(&r->watch, r->deliver.at.pos);
 	if (step == DELIVER_GROWTH) {
 		client_expect_within(r->client, 0);
-		client_want(r->client, reads_wanted(r));
+		client_want(r->client, STREAM_READ); /* a reset shows itself to a reader only */
 		return;
 	}
 	if (r->deliver.sent != before || r->client->deadline.due == MONO_NEVER)
@@ -311,6 +344,7 @@ void answer_error(struct request *r, enum reason why, struct span detail)
 	put_url(r, &u);
 	page.url = span_upto(buf_span(&u), span_find(buf_span(&u), '?'));
 	put_extra(r, NULL, &e);
+	keep_cache_status(r, buf_span(&e));
 	page.extra = buf_span(&e);
 	r->status = errpage_format(&b, &page);
 	send_own(r, &b, keep_alive);

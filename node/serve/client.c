@@ -6,13 +6,12 @@
 #include "node/base/check.h"
 #include "node/base/mem.h"
 #include "node/net/stream_plain.h"
+#include "node/serve/contact.h"
 #include "node/serve/relay.h"
 #include "node/serve/request.h"
 #include "node/serve/tunnel.h"
 
 #define READ_BYTES ((size_t)4096)
-#define REQUESTS_A_TURN 16
-#define MOST_WAITING_BYTES ((size_t)16 * 1024) /* of pipelined requests, while one is answered */
 
 static void go_on(struct client *c);
 
@@ -102,6 +101,7 @@ void client_close(struct client *c, enum stream_end end)
 	}
 	relay_cancel(&c->relay);
 	dial_cancel(&c->dial);
+	contact_cancel(&c->contact);
 	stream_close(&c->stream, end);
 	loop_defer_cancel(s->loop, &c->job);
 	timer_fini(&c->deadline);

@@ -58,6 +58,7 @@ struct client {
 	struct deferred job;
 	struct request *request;
 	struct relay *relay;
+	struct contact_wait *contact; /* a first contact that is waited for (certificate: origin) */
 	struct dial *dial; /* tunnel.c: on its way for a CONNECT */
 	uint64_t served;
 };

@@ -48,6 +48,7 @@ static struct flight_ask flight_ask_of(struct request *r)
 		.url = r->url,
 		.store_id = r->store_id.text,
 		.dial_host = t ? t->dial_host : SPAN_NONE,
+		.client = span_str(r->client->peer),
 		.path = r->path,
 		.facts = r->facts,
 		.key = r->ask.key,
@@ -72,6 +73,10 @@ static void set_out(struct request *r, struct entry *e, bool store)
 /* Not from the cache, and not for it. */
 static void pass(struct request *r, enum request_fwd fwd)
 {
+	if (r->policy->cache.offline) {
+		answer_error(r, REASON_OFFLINE, SPAN_NONE);
+		return;
+	}
 	request__keep(r);
 	r->fwd = fwd;
 	r->private = true;
@@ -154,7 +159,8 @@ static void found(struct request *r, struct entry *e, struct entry_view *view)
 	r->looked_up_hit = true;
 	if (e == r->validated) {
 		r->validated = NULL;
-		serve_stored(r, e, view, ACCESSLOG_TCP_REFRESH_UNMODIFIED);
+		r->not_modified = true;
+		serve_stored(r, e, view, r->fwd == FWD_REQUEST ? ACCESSLOG_TCP_CLIENT_REFRESH_MISS : ACCESSLOG_TCP_REFRESH_UNMODIFIED);
 		entry_unref(&e); /* what `validated` held */
 		return;
 	}
@@ -191,19 +197,23 @@ static void found(struct request *r, struct entry *e, struct entry_view *view)
 	fetch(r);
 }
 
-static void not_found(struct request *r)
+static void not_found(struct request *r, enum request_fwd fwd)
 {
 	if (only_if_cached(r)) {
 		answer_error(r, REASON_ONLY_IF_CACHED, SPAN_NONE);
 		return;
 	}
 	if (r->head->method == METHOD_HEAD) {
-		pass(r, FWD_URI_MISS);
+		pass(r, fwd);
+		return;
+	}
+	if (r->policy->cache.offline) {
+		answer_error(r, REASON_OFFLINE, SPAN_NONE);
 		return;
 	}
 	entry_unref(&r->stale);
 	r->stale_on_error = false;
-	r->fwd = FWD_URI_MISS;
+	r->fwd = fwd;
 	fetch(r);
 }
 
@@ -231,6 +241,7 @@ static bool range_goes_alone(const struct request *r)
 static void lookup(struct request *r)
 {
 	struct server *s = r->server;
+	bool other_variant;
 	struct entry *e;
 	struct entry_view view;
 
@@ -238,13 +249,13 @@ static void lookup(struct request *r)
 		pass(r, FWD_MISS);
 		return;
 	}
-	e = index_lookup(s->fetcher.index, &r->ask, loop_now(s->loop));
+	e = index_lookup(s->fetcher.index, &r->ask, loop_now(s->loop), &other_variant);
 	if (!e && range_goes_alone(r)) {
 		pass(r, FWD_URI_MISS);
 		return;
 	}
 	if (!e) {
-		not_found(r);
+		not_found(r, other_variant ? FWD_VARY_MISS : FWD_URI_MISS);
 		return;
 	}
 	entry_look(e, &view);

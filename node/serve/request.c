@@ -7,6 +7,8 @@
 #include "node/serve/tunnel.h"
 #include "proto/http1_keep.h"
 
+#define MOST_PIPELINED_BYTES ((size_t)16 * 1024) /* of later requests, while one is answered */
+
 /* ---- life ---- */
 
 static struct request *request_new(struct client *c)
@@ -236,14 +238,16 @@ static void watch_for_end(struct request *r)
 	struct client *c = r->client;
 
 	/* While the answer is on its way: pipelined requests may come, or the end. */
-	switch (client_read_more(c, (size_t)16 * 1024)) {
+	switch (client_read_more(c, MOST_PIPELINED_BYTES)) {
 	case CLIENT_READ_FAILED:
 		client_close(c, STREAM_CUT);
 		break;
 	case CLIENT_READ_END:
-		client_want(c, r->delivering ? STREAM_WRITE : 0);
+	case CLIENT_READ_NOTHING: /* or enough of them: they stay in the socket until this one is answered */
+		if (c->ended || client_unread(c).n >= MOST_PIPELINED_BYTES)
+			client_want(c, r->delivering ? STREAM_WRITE : 0);
 		break;
-	default:
+	case CLIENT_READ_SOME:
 		break;
 	}
 }

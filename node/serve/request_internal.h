@@ -48,7 +48,7 @@ struct request {
 	struct entry *validated; /* the origin has just said that it is good */
 	struct flight *flight; /* begun by us */
 	struct entry_watch watch;
-	bool joined, private, cached, looked_up_hit, alone, stale_on_error, refreshed;
+	bool joined, private, cached, looked_up_hit, alone, stale_on_error, not_modified;
 	unsigned rounds;
 	enum fresh_why why;
 	enum request_fwd fwd;
@@ -62,6 +62,7 @@ struct request {
 	struct entry_view view; /* of what is delivered; holds a reference to the head */
 	uint64_t own_bytes;     /* of an answer of our own */
 	int status;
+	struct span cache_status; /* for the log; in the arena */
 	char peer[ADDR_TEXT_BYTES]; /* whom our flight asked */
 };
 

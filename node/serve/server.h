@@ -10,6 +10,7 @@
 #include "proto/http1_parse.h"
 
 struct client;
+struct contacts;
 struct mint;
 struct tlsctx;
 
@@ -30,6 +31,7 @@ struct server {
 	_Atomic uint64_t *request_ids;
 
 	struct clients clients;
+	struct contacts *contacts;
 	bool draining;                  /* no new requests; connections end with the answer they are at */
 	struct http1_request parsed;    /* the request head being looked at, during one call */
 	char *room;                     /* DELIVER_ROOM_BYTES, to build heads in, during one call */

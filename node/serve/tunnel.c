@@ -6,6 +6,7 @@
 #include "node/base/mem.h"
 #include "node/policy/access.h"
 #include "node/policy/bumprule.h"
+#include "node/serve/contact.h"
 #include "node/serve/request.h"
 #include "node/tls/mint.h"
 #include "node/tls/stream_tls.h"
@@ -90,11 +91,21 @@ static void dial_blindly(struct client *c)
 	c->dial = dial_start(c->server->fetcher.dialer, &target, c->server->policy, on_tunnel_dialled, c);
 }
 
+/* What the CA must not sign for (its name constraints) is left out of the bump like what bump.only leaves out. */
+static enum bumprule_verdict bump_verdict(struct client *c, struct span host)
+{
+	const struct policy_bump *b = &c->server->policy->bump;
+	enum bumprule_verdict verdict = bumprule_decide(b, host);
+
+	if (verdict != BUMPRULE_BUMP || mint_permits(c->server->mint, host))
+		return verdict;
+	return b->refuse_others ? BUMPRULE_REFUSE : BUMPRULE_SPLICE;
+}
+
 void tunnel_connect(struct client *c)
 {
 	struct server *s = c->server;
 	const struct http1_request *r = &s->parsed;
-	const struct policy *p = s->policy;
 	enum bumprule_verdict verdict = BUMPRULE_SPLICE;
 	struct url url;
 	enum reason why;
@@ -105,6 +116,10 @@ void tunnel_connect(struct client *c)
 	}
 	if (url_parse_authority(r->target, 0, &url, &why)) {
 		request_refuse(c, why);
+		return;
+	}
+	if (!hdr_has(&r->fields, HDR_HOST) && r->minor >= 1) { /* HTTP/1.0, as pip's, needs none */
+		request_refuse(c, REASON_NO_HOST);
 		return;
 	}
 	if (hdr_count(&r->fields, HDR_HOST) > 1) {
@@ -121,7 +136,7 @@ void tunnel_connect(struct client *c)
 		return;
 	}
 	if (c->door == CLIENT_DOOR_BUMP)
-		verdict = bumprule_decide(&p->bump, url.host);
+		verdict = bump_verdict(c, url.host);
 	if (verdict == BUMPRULE_REFUSE) {
 		request_refuse(c, REASON_DENIED_BUMP);
 		return;
@@ -227,36 +242,20 @@ static void bump_with_leaf(struct client *c, const struct origin_cert *mimic)
 
 /* ---- certificate: origin ---- */
 
-static void on_first_contact(void *cookie, struct stream *stream, const struct dial_report *report)
+static void on_contact(void *cookie, struct origin_cert *cert)
 {
 	struct client *c = cookie;
-	struct server *s = c->server;
 
 	CHECK(c, CLIENT_MAGIC);
-	c->dial = NULL;
-	if (report->cert)
-		mint_remember(s->mint, c->tunnel->url.host, report->cert, loop_wall(s->loop));
-	if (stream) { /* the first request will want it */
-		struct dial_target target = {
-			.host = c->tunnel->dial_host, .port = c->tunnel->url.port, .https = true, .tls_host = c->tunnel->url.host};
-		char origin[2 * URL_MAX_HOST + 64];
-		struct buf b = buf_over(origin, sizeof(origin) - 1);
-		struct link *link;
-
-		dial_origin(&target, &b);
-		origin[b.n] = '\0';
-		link = link_new(&stream, origin);
-		pool_give(s->fetcher.pool, &link);
-	}
+	c->contact = NULL;
 	/* An origin that cannot be reached, or whose certificate is no good, is told in answer to the request: here only a name is needed. */
-	bump_with_leaf(c, report->cert);
+	bump_with_leaf(c, cert);
 }
 
 static void bump(struct client *c)
 {
 	struct server *s = c->server;
 	struct origin_cert *known;
-	struct dial_target target;
 
 	if (!c->tunnel || s->policy->bump.certificate == POLICY_CERT_SNI) {
 		bump_with_leaf(c, NULL);
@@ -271,9 +270,11 @@ static void bump(struct client *c)
 	c->state = CLIENT_HANDSHAKE;
 	stream_want(c->stream, 0);
 	client_expect_within(c, 0);
-	target = (struct dial_target){
-		.host = c->tunnel->dial_host, .port = c->tunnel->url.port, .https = true, .tls_host = c->tunnel->url.host};
-	c->dial = dial_start(s->fetcher.dialer, &target, s->policy, on_first_contact, c);
+	c->contact = contact_start(s->contacts, &(struct dial_target){.host = c->tunnel->dial_host,
+								       .port = c->tunnel->url.port,
+								       .https = true,
+								       .tls_host = c->tunnel->url.host},
+				   s->policy, on_contact, c);
 }
 
 /* ---- first bytes ---- */
@@ -302,7 +303,7 @@ static enum tunnel_step hello_came(struct client *c, const struct hello *h)
 	adopt_name(c, h);
 	if (c->tunnel && c->tunnelled) {
 		/* A name that the CONNECT did not have may be on a list of its own. */
-		switch (bumprule_decide(&c->server->policy->bump, c->tunnel->url.host)) {
+		switch (bump_verdict(c, c->tunnel->url.host)) {
 		case BUMPRULE_BUMP:
 			break;
 		case BUMPRULE_SPLICE:

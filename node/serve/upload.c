@@ -174,35 +174,17 @@ static void on_send(void *cookie)
 	upload_go_on(r);
 }
 
-static void on_switched(void *cookie, struct stream *s, const struct http1_response *head, struct span rest)
+static void on_switched(void *cookie, struct stream *s, struct span first)
 {
 	struct request *r = cookie;
-	char text[16 * 1024];
-	struct buf b = buf_over(text, sizeof(text));
 	struct client *c = r->client;
-	char *first;
-	size_t n;
 
 	CHECK(r, REQUEST_MAGIC);
-	http1_format_status_line(&b, 101, head->phrase);
-	http1_format_fields(&b, &head->fields, 0);
-	buf_put_str(&b, "Connection: Upgrade\r\n");
-	http1_format_field(&b, SPAN("Upgrade"), hdr_value(&head->fields, HDR_UPGRADE));
-	http1_format_end(&b);
-	if (b.full) {
-		stream_close(&s, STREAM_CUT);
-		client_close(c, STREAM_CUT);
-		return;
-	}
-	n = b.n + rest.n;
-	first = arena_alloc(&r->arena, n);
-	memcpy(first, b.p, b.n);
-	memcpy(first + b.n, rest.p, rest.n);
 	r->status = 101;
 	r->result = ACCESSLOG_TCP_TUNNEL;
-	r->own_bytes = n;
+	r->own_bytes = first.n;
 	answer_log(r, false);
-	client_begin_relay(c, s, span_of(first, n));
+	client_begin_relay(c, s, first);
 	request__free(r);
 }
 

@@ -614,7 +614,6 @@ static bool put_whole_subject(X509 *cert, struct span der)
 X509 *ca_sign(const struct ca *ca, const struct ca_ask *ask)
 {
 	X509 *cert = X509_new();
-	wall_ms from = ask->not_before > ca->not_before ? ask->not_before : ca->not_before;
 	wall_ms to = ask->not_after < ca->not_after ? ask->not_after : ca->not_after;
 
 	CHECK(ca, CA_MAGIC);
@@ -622,7 +621,7 @@ X509 *ca_sign(const struct ca *ca, const struct ca_ask *ask)
 	CHECK_THAT(X509_set_version(cert, X509_VERSION_3) == 1 && X509_set_pubkey(cert, ask->pkey) == 1);
 	CHECK_THAT(X509_set_issuer_name(cert, X509_get_subject_name(ca->cert)) == 1);
 	put_serial(cert);
-	put_dates(cert, from, to);
+	put_dates(cert, ask->not_before, to);
 	if (!put_whole_subject(cert, ask->subject))
 		CHECK_THAT(put_common_name(X509_get_subject_name(cert), span_str(ask->sans[0])));
 	CHECK_THAT(X509_add_ext(cert, ca->constraints, -1) == 1 && X509_add_ext(cert, ca->usage, -1) == 1 &&

@@ -54,7 +54,8 @@ struct ca_ask {
 	const char *const *sans; /* as names_san gives them; at least one */
 	size_t n_sans;
 	struct span subject; /* DER of a whole subject; SPAN_NONE or not DER: CN = first name, cut to 64 bytes */
-	wall_ms not_before, not_after; /* clamped to the CA's own */
+	wall_ms not_before; /* may be before the CA's own, where a certificate is mimicked: no client compares the two */
+	wall_ms not_after;  /* clamped to the CA's own */
 };
 
 /* A server certificate, own random serial, owned by the caller (X509_free). NULL only when OpenSSL refuses. */

@@ -320,9 +320,9 @@ static struct leaf *sign(const struct mint *m, struct ca *ca, const struct wante
 	struct leaf *leaf;
 	X509 *cert;
 
+	from = most(from, ca_not_before(ca));
 	if (mimic)
 		mimic_dates(mimic, now, &from, &to);
-	from = most(from, ca_not_before(ca));
 	to = least(to, ca_not_after(ca));
 	ask.not_before = from;
 	ask.not_after = to;
@@ -536,6 +536,23 @@ void mint_use_ca(struct mint *m, struct ca *ca)
 	m->ca = ca;
 	pthread_mutex_unlock(&m->lock);
 	ca_unref(&former);
+}
+
+bool mint_permits(struct mint *m, struct span host)
+{
+	char name[NAMES_HOST_MAX + 1];
+	struct ca *ca;
+	bool yes;
+
+	CHECK(m, MINT_MAGIC);
+	if (names_host(host, name) == NAME_BAD)
+		return false;
+	pthread_mutex_lock(&m->lock);
+	ca = ca_ref(m->ca);
+	pthread_mutex_unlock(&m->lock);
+	yes = ca_permits(ca, name);
+	ca_unref(&ca);
+	return yes;
 }
 
 /* --- Memory of origins. --- */

@@ -51,6 +51,9 @@ void mint_use_ca(struct mint *, struct ca *);
 struct leaf *mint_leaf(struct mint *, const struct span *names, size_t n, const struct origin_cert *mimic, wall_ms now,
 		       enum reason *why);
 
+/* Could mint_leaf make one for this host, by the CA's name constraints? */
+bool mint_permits(struct mint *, struct span host);
+
 struct leaf *leaf_ref(struct leaf *);
 void leaf_unref(struct leaf **); /* clears it; any thread */
 

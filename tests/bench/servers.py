@@ -287,8 +287,8 @@ class Pmcached(Proxy):
 
     def __init__(self, lab, name="pmcached", loops=1, cache=CACHE_BYTES, log=False):
         super().__init__(lab, name)
-        self.ports = free_ports(3)
-        self.plain, self.bump, admin = self.ports
+        self.ports = free_ports(2)
+        self.plain, self.bump = self.ports
         state = os.path.join(self.folder, "state")
         os.mkdir(state, 0o700)
         for f in ("ca.crt", "ca.key"):
@@ -299,7 +299,7 @@ class Pmcached(Proxy):
 node: bench
 loops: {loops}
 state: {state}
-listen: {{proxy: ["127.0.0.1:{self.plain}"], bump: ["127.0.0.1:{self.bump}"], admin: "127.0.0.1:{admin}"}}
+listen: {{proxy: ["127.0.0.1:{self.plain}"], bump: ["127.0.0.1:{self.bump}"], admin: []}}
 upstream: {{ca_file: {lab.path("ca.crt")}, hosts_file: {lab.hosts}}}
 cache: {{memory: {{size: {cache}, max_object: 16MB}}}}
 access: {{safe_ports: ["1-65535"], connect_ports: ["1-65535"], deny_to: []}}

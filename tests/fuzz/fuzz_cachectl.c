@@ -1,4 +1,5 @@
-/* Cache-Control: values are within bounds, lists lie within the input, and adding the same once more changes no number. */
+/* Cache-Control: values are within bounds, lists lie within the input, and adding the same once more changes no
+ * number. */
 #include "proto/cachectl.h"
 #include "tests/fuzz/pieces.h"
 

@@ -1,5 +1,5 @@
-/* A response head against a request head (behind it, in the same input): whatever the fields say, the decisions keep the
- * promises that the rest of the program is built on. */
+/* A response head against a request head (behind it, in the same input): whatever the fields say, the decisions keep
+ * the promises that the rest of the program is built on. */
 #include "proto/fresh.h"
 #include "tests/fuzz/pieces.h"
 
@@ -9,7 +9,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 
 static void check_terms(const struct fresh_request *q, const struct fresh_response *r)
 {
-	static const dur_ms ages[] = {-1, 0, 999, 60000, 86400000, 1ll << 52};
+	static const dur_ms ages[] = {-1, 0, 999, 60000, 86400000, 1LL << 52};
 	struct fresh_terms t;
 	enum fresh_why why;
 
@@ -21,7 +21,8 @@ static void check_terms(const struct fresh_request *q, const struct fresh_respon
 		CHECK_THAT(fresh_age_s(&t, ages[i]) >= t.age_s);
 		CHECK_THAT(verdict != FRESH_SERVE || fresh_ttl_s(&t, ages[i]) > 0);
 		CHECK_THAT(verdict == FRESH_SERVE || verdict == FRESH_REVALIDATE || !t.must_revalidate);
-		CHECK_THAT(!t.must_revalidate || t.lifetime_s == FRESH_FOREVER_S || !fresh_on_error(&t, &q->cc, ages[i]));
+		CHECK_THAT(!t.must_revalidate || t.lifetime_s == FRESH_FOREVER_S ||
+			   !fresh_on_error(&t, &q->cc, ages[i]));
 	}
 }
 

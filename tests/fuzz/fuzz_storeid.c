@@ -1,5 +1,5 @@
-/* A URL, its store-id and its class: the normal form is its own normal form, the bound on its length holds, and a class is
- * sound. The class is also taken of the raw path, as nothing stops a caller from asking for it. */
+/* A URL, its store-id and its class: the normal form is its own normal form, the bound on its length holds, and a class
+ * is sound. The class is also taken of the raw path, as nothing stops a caller from asking for it. */
 #include "proto/pathclass.h"
 #include "proto/storeid.h"
 #include "tests/fuzz/pieces.h"

@@ -1,5 +1,5 @@
-/* A target or Host value in each of its forms: what is taken has a sound host and port, fits itself, and has no byte in it
- * that could end a line or a header. */
+/* A target or Host value in each of its forms: what is taken has a sound host and port, fits itself, and has no byte in
+ * it that could end a line or a header. */
 #include "proto/url.h"
 #include "tests/fuzz/pieces.h"
 

@@ -23,7 +23,8 @@ static void check_condition(const char *name, struct span value, const struct en
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 {
-	static const char *const names[] = {"If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range"};
+	static const char *const names[] = {"If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since",
+					    "If-Range"};
 	struct span in = pieces_copy(bytes, n), value = in, etag;
 	struct entity e = {.last_modified = 784111777000, .date = 784111778000};
 

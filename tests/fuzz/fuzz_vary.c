@@ -1,5 +1,5 @@
-/* The input is a line with a Vary value, and lines of request fields "Name:value". The names come back from their text, and
- * what is hashed is what vary_value gives. */
+/* The input is a line with a Vary value, and lines of request fields "Name:value". The names come back from their text,
+ * and what is hashed is what vary_value gives. */
 #include "proto/http1_parse.h"
 #include "proto/vary.h"
 #include "tests/fuzz/pieces.h"

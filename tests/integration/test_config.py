@@ -259,6 +259,7 @@ def test_two_signals_end_it_for_certain(make, plain, number):
     c.request("GET", plain.url("/slow"))
     gate.await_waiting()
     e.signal(number)
+    eventually("the first signal is taken", lambda: "draining" in e.stderr_text)
     e.signal(number)
     try:
         assert e.process.wait(10) is not None

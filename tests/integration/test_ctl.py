@@ -46,7 +46,7 @@ def test_the_bundle_keeps_site_roots_of_the_environment_out_of_question(edge):
 def test_the_java_options_name_a_store_that_exists(edge):
     assert "JAVA_TOOL_OPTIONS" not in edge.env(), "only when asked for: every JVM prints a line about it"
     options = parse_env(edge.ctl("env", "--java").stdout)["JAVA_TOOL_OPTIONS"]
-    m = re.search(r"-Djavax\.net\.ssl\.trustStore=(\S+)", options)
+    m = re.search(r"-Djavax\.net\.ssl\.trustStore='?([^' ]+)", options)
     assert m and os.path.exists(m.group(1))
     assert f"-Dhttps.proxyPort={edge.bump_port}" in options and "-Dhttp.proxyHost=127.0.0.1" in options
 
@@ -189,7 +189,8 @@ def test_nobody_but_the_owner_may_use_the_control_socket(edge):
     assert (edge.state / "control.sock").stat().st_mode & 0o007 == 0
 
 
-@pytest.mark.parametrize("said", [b"", b"\x00" * 100, b"GET / HTTP/1.0\r\n\r\n", b"{", b"A" * 2_000_000])
+@pytest.mark.parametrize("said", [b"", b"\x00" * 100, b"GET / HTTP/1.0\r\n\r\n", b"{", b"A" * 2_000_000],
+                         ids=["nothing", "zeros", "http", "json", "without end"])
 def test_nonsense_on_the_control_socket_harms_nothing(edge, said):
     import socket
     with socket.socket(socket.AF_UNIX) as s:

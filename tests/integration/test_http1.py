@@ -98,11 +98,9 @@ REFUSED = {
     "trailing space": (b"GET {t} HTTP/1.1 \r\nHost: {h}\r\n\r\n", {400, 505}),
     "space in the target": (b"GET {t} x HTTP/1.1\r\nHost: {h}\r\n\r\n", {400, 505}),
     "control character in the target": (b"GET {t}\x01 HTTP/1.1\r\nHost: {h}\r\n\r\n", {400}),
-    "8-bit bytes in the target": (b"GET {t}\xff HTTP/1.1\r\nHost: {h}\r\n\r\n", {400}),
     "broken method": (b"G@T {t} HTTP/1.1\r\nHost: {h}\r\n\r\n", {400, 501}),
     "other scheme": (b"GET ftp://{h}/o HTTP/1.1\r\nHost: {h}\r\n\r\n", {400, 421, 501}),
     "target without slash": (b"GET o HTTP/1.1\r\nHost: {h}\r\n\r\n", {400}),
-    "broken escape": (b"GET {t}%zz HTTP/1.1\r\nHost: {h}\r\n\r\n", {400}),
     "head too large": (G + b"X-A: " + b"a" * 70000 + b"\r\n\r\n", {431}),
     "too many fields": (G + b"".join(b"X-%d: b\r\n" % n for n in range(1000)) + b"\r\n", {431}),
     "target too long": (b"GET {t}" + b"a" * 70000 + b" HTTP/1.1\r\nHost: {h}\r\n\r\n", {414, 431}),
@@ -183,9 +181,11 @@ def test_an_aborted_upload_with_a_length_ends_the_link_upstream(way):
     seen = []
     def take(req, pieces):
         seen.append(req)
-        for _ in pieces():
-            pass
-        done.set()
+        try:
+            for _ in pieces():
+                pass
+        finally:
+            done.set()
         return Reply()
     way.origin.stream("/o", take)
     c = way.open()
@@ -250,8 +250,20 @@ def test_a_bad_chunk_of_an_answer_is_a_visible_cut_and_not_stored(way, fault):
         with way.open() as c:
             r = c.get(way.target("/bad"), host=way.host)
             assert r.status == 502 or r.cut, r
-            assert c.ended() or r.status == 502
+            assert r.status == 502 or c.ended()
     assert way.origin.count("/bad") >= 2
+
+
+def test_an_answer_that_ends_with_the_connection_needs_a_proper_end_of_tls(edge, origin):
+    """Without close_notify anybody on the way could have cut it (RFC 9112 section 9.8)."""
+    origin.abrupt = True
+    origin.on("/o", Reply(body=blob(100_000), framing="close", headers=STORED))
+    for _ in range(2):
+        r = edge.get(origin.url("/o"))
+        assert r.cut or r.status == 502
+    origin.abrupt = False
+    assert edge.get(origin.url("/o")).body == blob(100_000)
+    assert origin.count("/o") == 3
 
 
 @pytest.mark.parametrize("answer,method", [
@@ -670,7 +682,7 @@ def test_a_client_that_does_not_read_holds_little_memory(edge, make):
         eventually("the fill has come to rest", settled)
         held = edge.rss_bytes() - before
         r = c.response()
-        assert r.body == body
+        assert (r.cut, len(r.body)) == (False, len(body)) and r.body == body
     assert held < 12_000_000, f"{held} bytes held for a client that does not read"
 
 

@@ -172,8 +172,8 @@ def test_quick_abort_decides_about_a_fetch_that_lost_its_client(make, rule, fini
     c.request("GET", o.url("/x"))
     c.head()
     assert len(c.read(500_000)) == 500_000
-    c.close()
-    e.log("/x")  # the client's end has been noticed
+    c.reset()  # a client that only closes might still be listening
+    e.log("/x")
     gate.open()
     r = e.get(o.url("/x"))
     assert r.body == body
@@ -192,7 +192,7 @@ def test_an_immutable_fetch_is_finished_whatever_quick_abort_says(make):
     c.request("GET", target)
     c.head()
     c.read(50_000)
-    c.close()
+    c.reset()
     e.log(path)
     gate.open()
     assert e.get(o.url(path)).body == tgz and o.count(path) == 1
@@ -390,7 +390,10 @@ def test_a_client_that_does_not_finish_its_head_is_cut_at_header_timeout(make, s
     with e.connect() as c:
         if said:
             c.send(said)
-        rest = c.read_all()
+        try:
+            rest = c.read_all()
+        except ConnectionResetError:
+            rest = c.buffer
         assert rest == b"" or rest.startswith(b"HTTP/1.1 408") or rest[:1] == b"\x15"
 
 

@@ -194,7 +194,8 @@ class Edge:
         while doors:
             if self.process.poll() is not None:
                 self._reader.join(2)
-                raise EdgeFailed(self.process.returncode, self.stderr_text)
+                code, self.process = self.process.returncode, None
+                raise EdgeFailed(code, self.stderr_text)
             try:
                 socket.create_connection(("127.0.0.1", doors[0]), timeout=1).close()
                 doors.pop(0)

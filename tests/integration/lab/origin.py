@@ -125,6 +125,7 @@ class Origin:
         self._routes, self._raw, self._stream = {}, {}, set()
         self.default = Reply(404, reason="Not Found", body=b"no such thing here\n")
         self.on_accept = None
+        self.abrupt = False  # ends TLS without close_notify
         self.says_continue = True  # answers Expect: 100-continue with an interim response
         self.requests_seen = []
         self._changed = threading.Condition()
@@ -298,6 +299,12 @@ class Origin:
         finally:
             with self._changed:
                 self._socks.pop(number, None)
+            try:
+                if isinstance(sock, ssl.SSLSocket) and not self.abrupt:
+                    sock.setblocking(False)
+                    sock.unwrap()  # close_notify; the other side's is not waited for
+            except (OSError, ValueError):
+                pass
             try:
                 sock.shutdown(socket.SHUT_RDWR)
             except OSError:

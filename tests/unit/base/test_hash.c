@@ -22,7 +22,7 @@ static void assert_hex(const void *bytes, size_t n, const char *want)
 	assert_string_equal(hex, want);
 }
 
-/* FIPS 180-4 and RFC 1321 examples. */
+/* FIPS 180-4 and RFC 1321 examples; those of BLAKE2b-256 are from other implementations of RFC 7693. */
 static const struct {
 	enum hash_kind kind;
 	const char *in, *hex;
@@ -32,6 +32,13 @@ static const struct {
 	{HASH_SHA1, "abc", "a9993e364706816aba3e25717850c26c9cd0d89d"},
 	{HASH_SHA256, "", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
 	{HASH_SHA256, "abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"},
+	{HASH_SHA384, "abc",
+	 "cb00753f45a35e8bb5a03d699ac65007272c32ab0eded1631a8b605a43ff5bed"
+	 "8086072ba1e7cc2358baeca134c825a7"},
+	{HASH_BLAKE2B_256, "", "0e5751c026e543b2e8ab2eb06099daa1d1e5df47778f7787faab45cdf12fe3a8"},
+	{HASH_BLAKE2B_256, "abc", "bddd813c634239723171ef3fee98579b94964e3bb1cb3e427262c8c068d52319"},
+	{HASH_BLAKE2B_256, "The quick brown fox jumps over the lazy dog",
+	 "01718cec35cd3d796dd00020e0bfecb473ad23457d063b75eff29c0ffa2e58a9"},
 	{HASH_SHA512, "abc",
 	 "ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a"
 	 "2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f"},
@@ -82,6 +89,49 @@ static void sha256_in_pieces_is_sha256_at_once(void **state)
 		hash_free(h);
 		assert_memory_equal(whole, pieces, SHA256_BYTES);
 		assert_memory_equal(whole, running, SHA256_BYTES);
+	}
+}
+
+/* Two blocks of 128 bytes, the end of the second: the last block is compressed in another way than those before. */
+static void blake2b_over_several_blocks(void **state)
+{
+	static const struct {
+		size_t n;
+		const char *hex;
+	} t[] = {
+		{127, "83be85bf8f9c7c5c90d6d1b9129bd1c332f73aa0d468c4a3fa267f1903c4c877"},
+		{128, "4413634ab84fd41826173c8468b13a6777c16b3d5ad36a751e8d8a8f139e4334"},
+		{129, "355fdd9ffb24e7cc8d57d9ef407956747790ebcc9767b0bcb7160f426547f3b0"},
+		{256, "53c75db646053711c82b9d070b308262c42158d691c8a223e6bf987a810f3de2"},
+		{4096, "c99fa551197ec883f4c7fd5746ffd678e13e2c3fecf04dcf3214b9cd51eb5615"},
+	};
+	char bytes[4096];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = "0123456789abcdef"[i % 16];
+	for (size_t i = 0; i < COUNT(t); i++) {
+		for (size_t piece = 1; piece <= t[i].n; piece = 3 * piece + 1) {
+			struct hash *h = hash_new(HASH_BLAKE2B_256);
+			uint8_t out[HASH_MAX_BYTES];
+
+			for (size_t at = 0; at < t[i].n; at += piece)
+				hash_add(h, bytes + at, piece < t[i].n - at ? piece : t[i].n - at);
+			assert_hex(out, hash_end(h, out), t[i].hex);
+			hash_free(h);
+		}
+	}
+}
+
+static void a_digest_is_as_long_as_its_kind_says(void **state)
+{
+	(void)state;
+	for (int kind = 0; kind < HASH_KINDS; kind++) {
+		struct hash *h = hash_new((enum hash_kind)kind);
+		uint8_t out[HASH_MAX_BYTES];
+
+		assert_int_equal(hash_end(h, out), hash_bytes((enum hash_kind)kind));
+		hash_free(h);
 	}
 }
 
@@ -172,6 +222,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(known_digests),
 		cmocka_unit_test(sha256_in_pieces_is_sha256_at_once),
+		cmocka_unit_test(blake2b_over_several_blocks),
+		cmocka_unit_test(a_digest_is_as_long_as_its_kind_says),
 		cmocka_unit_test(hmac_of_rfc_4231),
 		cmocka_unit_test(same),
 		cmocka_unit_test(base64_of_rfc_4648),

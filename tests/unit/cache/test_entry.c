@@ -159,7 +159,7 @@ struct stage {
 		unsigned told;
 		void (*act)(struct watcher *);
 	} w[MOST];
-	unsigned filler_told;
+	unsigned filler_told, told_inside;
 };
 
 static void on_change(void *cookie)
@@ -225,7 +225,7 @@ static void on_grown_here(void *arg)
 	entry_grown(s->entry, s->lane.loop);
 	entry_grown(s->entry, s->lane.loop);
 	for (unsigned i = 0; i < MOST; i++)
-		assert_int_equal(s->w[i].told, 0); /* never from inside */
+		s->told_inside += s->w[i].told;
 }
 
 static void all_are_told_once(void **state)
@@ -236,6 +236,7 @@ static void all_are_told_once(void **state)
 	stage_open(&s);
 	lane_do(&s.lane, on_watch_all, &s);
 	lane_do(&s.lane, on_grown_here, &s);
+	assert_int_equal(s.told_inside, 0);
 	lane_settle(&s.lane);
 	for (unsigned i = 0; i < MOST; i++)
 		assert_int_equal(s.w[i].told, 1);

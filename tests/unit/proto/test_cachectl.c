@@ -112,9 +112,9 @@ static void seconds_are_read(void **state)
 
 		cachectl_init(&cc);
 		cachectl_add(&cc, span_str(rows[i].value));
-		if (cc.max_age != rows[i].max_age || cc.s_maxage != rows[i].s_maxage || cc.min_fresh != rows[i].min_fresh ||
-		    cc.max_stale != rows[i].max_stale || cc.stale_while_revalidate != rows[i].swr ||
-		    cc.stale_if_error != rows[i].sie)
+		if (cc.max_age != rows[i].max_age || cc.s_maxage != rows[i].s_maxage ||
+		    cc.min_fresh != rows[i].min_fresh || cc.max_stale != rows[i].max_stale ||
+		    cc.stale_while_revalidate != rows[i].swr || cc.stale_if_error != rows[i].sie)
 			fail_msg("%s", rows[i].value);
 	}
 }

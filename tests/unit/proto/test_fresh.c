@@ -14,7 +14,7 @@
 #define HOUR_AHEAD "Sun, 06 Nov 1994 09:49:37 GMT"
 #define TEN_HOURS_AGO "Sat, 05 Nov 1994 22:49:37 GMT"
 #define YEARS_AGO "Wed, 06 Nov 1991 08:49:37 GMT"
-#define S(n) ((dur_ms)(n) * DUR_SECOND)
+#define S(n) ((dur_ms)(n)*DUR_SECOND)
 #define FOREVER FRESH_FOREVER_S
 
 /* "Name: value\nName: value" */
@@ -68,7 +68,9 @@ static const struct {
 	int64_t lifetime_s;
 	const char *source;
 } lifetimes[] = {
-	{{200, "Date: " DATE "\nCache-Control: max-age=60, s-maxage=30\nExpires: " HOUR_AHEAD, PATH_OTHER, false}, 30, "explicit"},
+	{{200, "Date: " DATE "\nCache-Control: max-age=60, s-maxage=30\nExpires: " HOUR_AHEAD, PATH_OTHER, false},
+	 30,
+	 "explicit"},
 	{{200, "Date: " DATE "\nCache-Control: max-age=60\nExpires: " HOUR_AHEAD, PATH_OTHER, false}, 60, "explicit"},
 	{{200, "Date: " DATE "\nExpires: " HOUR_AHEAD, PATH_OTHER, false}, 3600, "explicit"},
 	{{200, "Date: " HOUR_AGO "\nExpires: " HOUR_AHEAD, PATH_OTHER, false}, 7200, "explicit"},
@@ -83,7 +85,9 @@ static const struct {
 	{{200, "Date: " DATE "\nLast-Modified: " YEARS_AGO, PATH_OTHER, false}, 86400, "heuristic"},
 	{{200, "Date: " DATE "\nLast-Modified: " HOUR_AHEAD, PATH_OTHER, false}, 0, "no-lifetime"},
 	{{302, "Date: " DATE "\nLast-Modified: " TEN_HOURS_AGO, PATH_OTHER, false}, 0, "no-lifetime"},
-	{{302, "Date: " DATE "\nLast-Modified: " TEN_HOURS_AGO "\nCache-Control: public", PATH_OTHER, false}, 3600, "heuristic"},
+	{{302, "Date: " DATE "\nLast-Modified: " TEN_HOURS_AGO "\nCache-Control: public", PATH_OTHER, false},
+	 3600,
+	 "heuristic"},
 	{{200, "Date: " DATE, PATH_OTHER, false}, 0, "no-lifetime"},
 	{{200, "", PATH_MUTABLE, false}, PATH_MUTABLE_TTL_S, "class-ttl"},
 	{{200, "Last-Modified: " YEARS_AGO, PATH_MUTABLE, false}, PATH_MUTABLE_TTL_S, "class-ttl"},
@@ -106,7 +110,8 @@ static void lifetimes_come_from_the_best_source(void **state)
 		struct fresh_terms t;
 
 		terms_of(&lifetimes[i].answer, &t);
-		if (t.lifetime_s != lifetimes[i].lifetime_s || strcmp(fresh_why_word(t.source), lifetimes[i].source) != 0)
+		if (t.lifetime_s != lifetimes[i].lifetime_s ||
+		    strcmp(fresh_why_word(t.source), lifetimes[i].source) != 0)
 			fail_msg("row %zu: %lld s, %s", i, (long long)t.lifetime_s, fresh_why_word(t.source));
 	}
 }
@@ -154,7 +159,10 @@ static const struct {
 	enum fresh_verdict verdict;
 	const char *why;
 } verdicts[] = {
-#define MAX60 {200, "Cache-Control: max-age=60", PATH_OTHER, false}
+#define MAX60                                                                                                          \
+	{                                                                                                              \
+		200, "Cache-Control: max-age=60", PATH_OTHER, false                                                    \
+	}
 	{MAX60, "", 0, FRESH_SERVE, "explicit"},
 	{MAX60, "", S(59) + 999, FRESH_SERVE, "explicit"},
 	{MAX60, "", S(60), FRESH_REVALIDATE, "expired"},
@@ -176,18 +184,40 @@ static const struct {
 	{MAX60, "Cache-Control: max-stale", S(99999), FRESH_SERVE_STALE, "max-stale"},
 	{MAX60, "Cache-Control: max-stale=10", S(70), FRESH_SERVE_STALE, "max-stale"},
 	{MAX60, "Cache-Control: max-stale=10", S(71), FRESH_REVALIDATE, "expired"},
-	{{200, "Cache-Control: max-age=60, must-revalidate", PATH_OTHER, false}, "Cache-Control: max-stale", S(61), FRESH_REVALIDATE, "expired"},
-	{{200, "Cache-Control: max-age=60, proxy-revalidate", PATH_OTHER, false}, "Cache-Control: max-stale", S(61), FRESH_REVALIDATE, "expired"},
-	{{200, "Cache-Control: s-maxage=60", PATH_OTHER, false}, "Cache-Control: max-stale", S(61), FRESH_REVALIDATE, "expired"},
-	/* RFC 5861 */
-#define SWR {200, "Cache-Control: max-age=60, stale-while-revalidate=30", PATH_OTHER, false}
+	{{200, "Cache-Control: max-age=60, must-revalidate", PATH_OTHER, false},
+	 "Cache-Control: max-stale",
+	 S(61),
+	 FRESH_REVALIDATE,
+	 "expired"},
+	{{200, "Cache-Control: max-age=60, proxy-revalidate", PATH_OTHER, false},
+	 "Cache-Control: max-stale",
+	 S(61),
+	 FRESH_REVALIDATE,
+	 "expired"},
+	{{200, "Cache-Control: s-maxage=60", PATH_OTHER, false},
+	 "Cache-Control: max-stale",
+	 S(61),
+	 FRESH_REVALIDATE,
+	 "expired"},
+/* RFC 5861 */
+#define SWR                                                                                                            \
+	{                                                                                                              \
+		200, "Cache-Control: max-age=60, stale-while-revalidate=30", PATH_OTHER, false                         \
+	}
 	{SWR, "", S(60), FRESH_SERVE_AND_REVALIDATE, "stale-while-revalidate"},
 	{SWR, "", S(89), FRESH_SERVE_AND_REVALIDATE, "stale-while-revalidate"},
 	{SWR, "", S(90), FRESH_REVALIDATE, "expired"},
 	{SWR, "Cache-Control: max-age=60", S(61), FRESH_REVALIDATE, "request-max-age"},
-	{{200, "Cache-Control: max-age=60, stale-while-revalidate=30, must-revalidate", PATH_OTHER, false}, "", S(61), FRESH_REVALIDATE, "expired"},
-	/* classes */
-#define ARTEFACT {200, "Cache-Control: max-age=0", PATH_IMMUTABLE, true}
+	{{200, "Cache-Control: max-age=60, stale-while-revalidate=30, must-revalidate", PATH_OTHER, false},
+	 "",
+	 S(61),
+	 FRESH_REVALIDATE,
+	 "expired"},
+/* classes */
+#define ARTEFACT                                                                                                       \
+	{                                                                                                              \
+		200, "Cache-Control: max-age=0", PATH_IMMUTABLE, true                                                  \
+	}
 	{ARTEFACT, "", S(999999999), FRESH_SERVE, "immutable"},
 	{ARTEFACT, "", -1, FRESH_SERVE, "immutable"},
 	{ARTEFACT, "Cache-Control: no-cache, no-store\nPragma: no-cache", S(1), FRESH_SERVE, "immutable"},
@@ -199,7 +229,11 @@ static const struct {
 	/* a CDN's Age beyond max-age: measured from receipt */
 	{{200, "Cache-Control: max-age=60\nAge: 4000", PATH_MUTABLE, false}, "", S(59), FRESH_SERVE, "explicit"},
 	{{200, "Cache-Control: max-age=60\nAge: 4000", PATH_MUTABLE, false}, "", S(60), FRESH_REVALIDATE, "expired"},
-	{{200, "Date: " HOUR_AGO "\nCache-Control: max-age=60", PATH_MUTABLE, false}, "", S(59), FRESH_SERVE, "explicit"},
+	{{200, "Date: " HOUR_AGO "\nCache-Control: max-age=60", PATH_MUTABLE, false},
+	 "",
+	 S(59),
+	 FRESH_SERVE,
+	 "explicit"},
 	{{200, "Cache-Control: max-age=60\nAge: 50", PATH_MUTABLE, false}, "", S(10), FRESH_REVALIDATE, "expired"},
 	{{200, "Cache-Control: max-age=60\nAge: 4000", PATH_OTHER, false}, "", 0, FRESH_REVALIDATE, "expired"},
 	{{404, "", PATH_MUTABLE, false}, "", S(9), FRESH_SERVE, "negative"},
@@ -310,13 +344,19 @@ static const struct {
 	/* what the answer forbids, it forbids for each class */
 	{{200, "Cache-Control: max-age=60, no-store", PATH_OTHER, false}, "", FRESH_STORE_NO, "no-store"},
 	{{200, "Cache-Control: no-store", PATH_IMMUTABLE, true}, "", FRESH_STORE_NO, "no-store"},
-	{{200, "Cache-Control: max-age=60, no-store, must-understand", PATH_OTHER, false}, "", FRESH_STORE_SHARED, "none"},
+	{{200, "Cache-Control: max-age=60, no-store, must-understand", PATH_OTHER, false},
+	 "",
+	 FRESH_STORE_SHARED,
+	 "none"},
 	{{200, "Cache-Control: max-age=60, private", PATH_OTHER, false}, "", FRESH_STORE_NO, "private"},
 	{{200, "Cache-Control: private=\"x\"", PATH_MUTABLE, false}, "", FRESH_STORE_NO, "private"},
 	{{200, "Cache-Control: private", PATH_IMMUTABLE, true}, "", FRESH_STORE_NO, "private"},
 	{{200, "Cache-Control: max-age=60\nVary: *", PATH_OTHER, false}, "", FRESH_STORE_NO, "vary"},
 	{{200, "Cache-Control: max-age=60\nSet-Cookie: a=b", PATH_OTHER, false}, "", FRESH_STORE_NO, "set-cookie"},
-	{{200, "Cache-Control: max-age=60, public\nSet-Cookie: a=b", PATH_OTHER, false}, "", FRESH_STORE_SHARED, "none"},
+	{{200, "Cache-Control: max-age=60, public\nSet-Cookie: a=b", PATH_OTHER, false},
+	 "",
+	 FRESH_STORE_SHARED,
+	 "none"},
 	{{200, "Set-Cookie: a=b", PATH_IMMUTABLE, true}, "", FRESH_STORE_SHARED, "none"},
 	{{200, "Set-Cookie: a=b\nETag: \"a\"", PATH_IMMUTABLE, false}, "", FRESH_STORE_NO, "set-cookie"},
 	/* what the request forbids */
@@ -332,7 +372,10 @@ static const struct {
 	{{200, "Cache-Control: max-age=60, public", PATH_OTHER, false}, AUTH, FRESH_STORE_AUTH_RFC, "none"},
 	{{200, "Cache-Control: s-maxage=60", PATH_OTHER, false}, AUTH, FRESH_STORE_AUTH_RFC, "none"},
 	{{200, "Cache-Control: max-age=60, must-revalidate", PATH_OTHER, false}, AUTH, FRESH_STORE_AUTH_RFC, "none"},
-	{{200, "Cache-Control: max-age=60, proxy-revalidate", PATH_OTHER, false}, AUTH, FRESH_STORE_NO, "authorization"},
+	{{200, "Cache-Control: max-age=60, proxy-revalidate", PATH_OTHER, false},
+	 AUTH,
+	 FRESH_STORE_NO,
+	 "authorization"},
 	{{200, "Cache-Control: public, private", PATH_OTHER, false}, AUTH, FRESH_STORE_NO, "private"},
 	{ARTEFACT, AUTH, FRESH_STORE_AUTH_CLASS, "none"},
 	{{200, "Cache-Control: public", PATH_IMMUTABLE, true}, AUTH, FRESH_STORE_AUTH_RFC, "none"},

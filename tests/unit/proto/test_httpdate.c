@@ -46,7 +46,11 @@ static void the_three_forms_are_read(void **state)
 static void all_else_is_refused(void **state)
 {
 	static const char *const rows[] = {
-		"", "0", "-1", "now", "784111777",
+		"",
+		"0",
+		"-1",
+		"now",
+		"784111777",
 		"Sun, 06 Nov 1994 08:49:37 UTC",
 		"Sun, 06 Nov 1994 08:49:37 +0000",
 		"Sun, 06 Nov 1994 08:49:37",

@@ -130,7 +130,8 @@ static void content_range_fields(void **state)
 			continue;
 		assert_int_equal(r.unsatisfied, rows[i].range.unsatisfied);
 		assert_int_equal(r.length_known, rows[i].range.length_known);
-		assert_true(r.start == rows[i].range.start && r.n == rows[i].range.n && r.length == rows[i].range.length);
+		assert_true(r.start == rows[i].range.start && r.n == rows[i].range.n &&
+			    r.length == rows[i].range.length);
 	}
 }
 

@@ -12,11 +12,12 @@
 
 static FILE *open_vectors(void)
 {
-	char path[1024] = __FILE__;
-	char *slash = strrchr(path, '/');
+	const char *slash = strrchr(__FILE__, '/');
+	int dir_bytes = slash ? (int)(slash + 1 - __FILE__) : 0;
+	char path[1024];
 	FILE *f;
 
-	strcpy(slash ? slash + 1 : path, VECTORS);
+	snprintf(path, sizeof(path), "%.*s" VECTORS, dir_bytes, __FILE__);
 	f = fopen(path, "r");
 	if (!f)
 		fail_msg("%s cannot be read; tests run from the root of the project", path);

@@ -20,24 +20,11 @@ static void etags(void **state)
 		int result;
 		bool weak;
 	} rows[] = {
-		{"\"a\"", 0, false},
-		{"\"\"", 0, false},
-		{"W/\"a\"", 0, true},
-		{"\"a,b\\\"", 0, false},
-		{"\"\xff\"", 0, false},
-		{"\"W/a\"", 0, false},
-		{"a", -1, false},
-		{"\"a", -1, false},
-		{"a\"", -1, false},
-		{"\"", -1, false},
-		{"w/\"a\"", -1, false},
-		{"W/a", -1, false},
-		{"W/", -1, false},
-		{"\"a\"b\"", -1, false},
-		{"\"a b\"", -1, false},
-		{"\"a\", \"b\"", -1, false},
-		{"*", -1, false},
-		{"", -1, false},
+		{"\"a\"", 0, false},    {"\"\"", 0, false},      {"W/\"a\"", 0, true},   {"\"a,b\\\"", 0, false},
+		{"\"\xff\"", 0, false}, {"\"W/a\"", 0, false},   {"a", -1, false},       {"\"a", -1, false},
+		{"a\"", -1, false},     {"\"", -1, false},       {"w/\"a\"", -1, false}, {"W/a", -1, false},
+		{"W/", -1, false},      {"\"a\"b\"", -1, false}, {"\"a b\"", -1, false}, {"\"a\", \"b\"", -1, false},
+		{"*", -1, false},       {"", -1, false},
 	};
 
 	(void)state;
@@ -57,12 +44,9 @@ static void comparison_of_rfc_9110_8_8_3_2(void **state)
 		const char *a, *b;
 		bool strong, weak;
 	} rows[] = {
-		{"W/\"1\"", "W/\"1\"", false, true},
-		{"W/\"1\"", "W/\"2\"", false, false},
-		{"W/\"1\"", "\"1\"", false, true},
-		{"\"1\"", "\"1\"", true, true},
-		{"\"1\"", "\"2\"", false, false},
-		{"", "", false, false},
+		{"W/\"1\"", "W/\"1\"", false, true}, {"W/\"1\"", "W/\"2\"", false, false},
+		{"W/\"1\"", "\"1\"", false, true},   {"\"1\"", "\"1\"", true, true},
+		{"\"1\"", "\"2\"", false, false},    {"", "", false, false},
 	};
 
 	(void)state;
@@ -167,21 +151,14 @@ static void if_range(void **state)
 		const char *etag, *last_modified, *date, *value;
 		bool applies;
 	} rows[] = {
-		{"\"a\"", T1, T2, NULL, true},
-		{NULL, NULL, NULL, NULL, true},
-		{"\"a\"", T1, T2, "\"a\"", true},
-		{"\"a\"", T1, T2, "\"b\"", false},
-		{"\"a\"", T1, T2, "W/\"a\"", false},
-		{"W/\"a\"", T1, T2, "\"a\"", false},
-		{NULL, T1, T2, "\"a\"", false},
-		{"\"a\"", T1, T2, T1, true},
-		{"\"a\"", T1, T2, T2, false},
-		{"\"a\"", T1, T2, T0, false},
+		{"\"a\"", T1, T2, NULL, true},         {NULL, NULL, NULL, NULL, true},
+		{"\"a\"", T1, T2, "\"a\"", true},      {"\"a\"", T1, T2, "\"b\"", false},
+		{"\"a\"", T1, T2, "W/\"a\"", false},   {"W/\"a\"", T1, T2, "\"a\"", false},
+		{NULL, T1, T2, "\"a\"", false},        {"\"a\"", T1, T2, T1, true},
+		{"\"a\"", T1, T2, T2, false},          {"\"a\"", T1, T2, T0, false},
 		{"\"a\"", T1, T1, T1, false}, /* changed in the second of the answer: weak */
-		{"\"a\"", T1, NULL, T1, false},
-		{"\"a\"", NULL, T2, T1, false},
-		{"\"a\"", NULL, T2, "rubbish", false},
-		{"\"a\"", NULL, T2, "", false},
+		{"\"a\"", T1, NULL, T1, false},        {"\"a\"", NULL, T2, T1, false},
+		{"\"a\"", NULL, T2, "rubbish", false}, {"\"a\"", NULL, T2, "", false},
 	};
 
 	(void)state;

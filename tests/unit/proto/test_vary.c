@@ -112,7 +112,8 @@ static void values_in_normal_form(void **state)
 
 		hdr_add(&h, SPAN("X-Other"), SPAN("other"));
 		if (rows[i].a)
-			hdr_add(&h, span_str(strcmp(rows[i].name, "x-own") ? rows[i].name : "X-Own"), span_str(rows[i].a));
+			hdr_add(&h, span_str(strcmp(rows[i].name, "x-own") ? rows[i].name : "X-Own"),
+				span_str(rows[i].a));
 		if (rows[i].b)
 			hdr_add(&h, span_str(rows[i].name), span_str(rows[i].b));
 		assert_int_equal(vary_value(&h, span_str(rows[i].name), &b), rows[i].value != NULL);

@@ -1,0 +1,40 @@
+/* admin: the HTTP port from which the node's state is read: by monitoring, by load balancers, by people with a browser or curl.
+ *
+ *     /healthz      200 "ok" whenever the loop turns; nothing is looked up for it
+ *     /readyz       200 "ready", 503 "draining"
+ *     /metrics      metricstext.h
+ *     /stats.json   statsjson.h
+ *     /ca.crt       the certificate that clients are to trust; ?format=pem (also without), der or p12
+ *
+ * GET and HEAD only: all that changes something goes through the control socket (control.h). Any job of the host may read
+ * here, hence no URL, host or client is ever shown. And a page in a browser may not: a request must name an IP address,
+ * localhost, the node's name or the machine's, in Host, else it gets 421 (a name of the attacker's own that is made to lead
+ * here, DNS rebinding, is none of these). HTTP/1.0 without Host is taken, as health checks send it.
+ *
+ * HTTP/1.1 with keep-alive and pipelining; deadlines for heads, idleness and slow readers; heads of 8 KiB and 64 connections
+ * at the most: then the one that has been silent longest makes room. Belongs to its loop's thread. */
+#ifndef NODE_ADMIN_ADMIN_H
+#define NODE_ADMIN_ADMIN_H
+
+#include "node/base/span.h"
+#include "node/net/addr.h"
+#include "node/net/loop.h"
+
+struct admin;
+
+/* Where the pages come from; called on the loop's thread. */
+struct admin_actions {
+	void (*stats)(void *cookie, struct buf *json);
+	void (*metrics)(void *cookie, struct buf *text);
+	const char *(*node)(void *cookie); /* the node's name as of now; borrowed for the call */
+};
+
+/* Listens on the n addresses. Borrows the actions. The CA's certificate is read here, once. NULL with a sentence in why. */
+struct admin *admin_open(struct loop *, const struct addr *at, size_t n, const char *ca_path,
+			 const struct admin_actions *, void *cookie, char *why, size_t why_bytes);
+/* From now on /readyz says 503; all else goes on. Harmless on NULL. */
+void admin_drain(struct admin *);
+/* Ends listening and all connections at once. Harmless on NULL inside; clears *a. */
+void admin_close(struct admin **a);
+
+#endif

@@ -1,0 +1,497 @@
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "node/base/mem.h"
+#include "node/base/rng.h"
+#include "node/cache/index.h"
+
+static void on_removed(void *cookie, struct entry *e)
+{
+	atomic_fetch_add((_Atomic unsigned *)cookie, 1);
+	(void)e->key; /* still there */
+}
+
+static struct head *head_of(const char *vary)
+{
+	size_t n = strlen(vary);
+	struct head *h = mem_zalloc(sizeof(*h) + n);
+
+	h->refs = 1;
+	h->status = 200;
+	h->vary = (struct head_part){0, (uint32_t)n};
+	memcpy(h->text, vary, n);
+	return h;
+}
+
+/* A question for an URL, with an Accept field (NULL: none) and a credential (0: nobody). */
+struct question {
+	struct index_ask ask;
+	struct hdrs fields;
+};
+
+static const struct index_ask *ask(struct question *q, const char *url, const char *accept, uint8_t who)
+{
+	memset(q, 0, sizeof(*q));
+	key_make(&q->ask.key, SPAN("salt"), span_str(url));
+	q->ask.who.b[0] = who;
+	if (accept)
+		hdr_add(&q->fields, SPAN("Accept"), span_str(accept));
+	q->ask.request = &q->fields;
+	return &q->ask;
+}
+
+static const struct index_ask *plain(struct question *q, const char *url)
+{
+	return ask(q, url, NULL, 0);
+}
+
+static struct entry *begin(struct index *x, const struct index_ask *a)
+{
+	struct entry *e = NULL;
+
+	assert_int_equal(index_begin(x, a, NULL, NULL, true, &e), INDEX_BEGUN);
+	return e;
+}
+
+/* The head comes. */
+static void take_head(struct entry *e, const struct index_ask *a, const char *vary_text)
+{
+	struct entry_terms t = {.stored = true, .shared = true, .joinable = true};
+	struct vary vary;
+
+	vary_parse(span_str(vary_text), &vary);
+	key_variant(&t.variant, &vary, a->request);
+	entry_set_head(e, head_of(vary_text), &t);
+}
+
+/* It is complete. */
+static bool publish(struct index *x, struct entry **e)
+{
+	bool yes;
+
+	entry_end(*e, ENTRY_FILLED, REASON_NONE, NULL);
+	yes = index_publish(x, *e);
+	entry_unref(e);
+	return yes;
+}
+
+static void store(struct index *x, const struct index_ask *a, const char *vary)
+{
+	struct entry *e = begin(x, a);
+
+	take_head(e, a, vary);
+	assert_true(publish(x, &e));
+}
+
+static bool has(struct index *x, const struct index_ask *a)
+{
+	struct entry *e = index_lookup(x, a, 0);
+	bool yes = e != NULL;
+
+	entry_unref(&e);
+	return yes;
+}
+
+static void from_nothing_to_published_to_removed(void **state)
+{
+	_Atomic unsigned removed = 0;
+	struct index *x = index_new(on_removed, &removed);
+	struct question q;
+	const struct index_ask *a = plain(&q, "u");
+	struct entry *e, *found;
+
+	(void)state;
+	assert_null(index_lookup(x, a, 0));
+	e = begin(x, a);
+	assert_int_equal(index_counts(x).pending, 1);
+	assert_null(index_lookup(x, a, 0)); /* pending is not published */
+	take_head(e, a, "");
+	entry_end(e, ENTRY_FILLED, REASON_NONE, NULL);
+	assert_true(index_publish(x, e));
+	assert_int_equal(index_counts(x).pending, 0);
+	assert_int_equal(index_counts(x).published, 1);
+	found = index_lookup(x, a, 0);
+	assert_ptr_equal(found, e);
+	assert_true(index_remove(x, e));
+	assert_false(index_remove(x, e));
+	assert_int_equal(removed, 1);
+	assert_null(index_lookup(x, a, 0));
+	entry_unref(&found);
+	entry_unref(&e);
+	index_free(x);
+}
+
+static void joining(void **state)
+{
+	_Atomic unsigned removed = 0;
+	struct index *x = index_new(on_removed, &removed);
+	struct question q, other_q;
+	const struct index_ask *a = plain(&q, "u"), *b = ask(&other_q, "u", NULL, 9);
+	struct entry *first = begin(x, a), *second = NULL, *of_b, *alone = NULL;
+
+	(void)state;
+	assert_int_equal(index_begin(x, a, NULL, NULL, true, &second), INDEX_JOINED);
+	assert_ptr_equal(first, second);
+	entry_unref(&second);
+	of_b = begin(x, b); /* another credential never joins */
+	assert_ptr_not_equal(of_b, first);
+	assert_int_equal(index_begin(x, a, NULL, NULL, false, &alone), INDEX_BEGUN);
+	assert_ptr_not_equal(alone, first);
+	index_withdraw(x, alone);
+	index_withdraw(x, first);
+	index_withdraw(x, first); /* harmless */
+	second = begin(x, a);
+	assert_ptr_not_equal(second, first);
+	index_withdraw(x, second);
+	index_withdraw(x, of_b);
+	assert_int_equal(index_counts(x).pending, 0);
+	entry_unref(&first);
+	entry_unref(&second);
+	entry_unref(&of_b);
+	entry_unref(&alone);
+	index_free(x);
+}
+
+static void begin_notices_what_has_changed(void **state)
+{
+	_Atomic unsigned removed = 0;
+	struct index *x = index_new(on_removed, &removed);
+	struct question q;
+	const struct index_ask *a = plain(&q, "u");
+	struct entry *seen, *out = NULL;
+	struct entry_view view;
+
+	(void)state;
+	store(x, a, "");
+	assert_int_equal(index_begin(x, a, NULL, NULL, true, &out), INDEX_CHANGED); /* saw nothing, now there is something */
+	seen = index_lookup(x, a, 0);
+	entry_look(seen, &view);
+	assert_int_equal(index_begin(x, a, seen, view.head, true, &out), INDEX_BEGUN);
+	index_withdraw(x, out);
+	entry_unref(&out);
+	entry_swap_head(seen, head_of("")); /* freshened meanwhile */
+	assert_int_equal(index_begin(x, a, seen, view.head, true, &out), INDEX_CHANGED);
+	index_remove(x, seen);
+	assert_int_equal(index_begin(x, a, seen, view.head, true, &out), INDEX_CHANGED);
+	head_unref(&view.head);
+	entry_unref(&seen);
+	index_free(x);
+}
+
+static void variants_live_side_by_side(void **state)
+{
+	_Atomic unsigned removed = 0;
+	struct index *x = index_new(on_removed, &removed);
+	struct question q1, q2, q3;
+	const struct index_ask *html = ask(&q1, "u", "text/html", 0), *json = ask(&q2, "u", "application/json", 0);
+	const struct index_ask *none = ask(&q3, "u", NULL, 0);
+
+	(void)state;
+	store(x, html, "accept");
+	assert_true(has(x, html));
+	assert_false(has(x, json));
+	assert_false(has(x, none));
+	store(x, json, "accept");
+	store(x, none, "accept");
+	assert_true(has(x, html) && has(x, json) && has(x, none));
+	assert_int_equal(index_counts(x).published, 3);
+	assert_int_equal(removed, 0);
+	assert_int_equal(index_purge(x, &html->key), 3);
+	assert_int_equal(removed, 3);
+	assert_false(has(x, html) || has(x, json) || has(x, none));
+	index_free(x);
+}
+
+static void the_first_flight_of_an_unknown_url_is_for_all_variants(void **state)
+{
+	_Atomic unsigned removed = 0;
+	struct index *x = index_new(on_removed, &removed);
+	struct question q1, q2;
+	const struct index_ask *html = ask(&q1, "u", "text/html", 0), *json = ask(&q2, "u", "application/json", 0);
+	struct entry *first = begin(x, html), *joined = NULL, *second;
+
+	(void)state;
+	assert_int_equal(index_begin(x, json, NULL, NULL, true, &joined), INDEX_JOINED);
+	entry_unref(&joined);
+	take_head(first, html, "accept"); /* now it is known, while the body comes */
+	second = begin(x, json);
+	assert_ptr_not_equal(first, second);
+	assert_int_equal(index_begin(x, html, NULL, NULL, true, &joined), INDEX_JOINED);
+	assert_ptr_equal(joined, first);
+	entry_unref(&joined);
+	take_head(second, json, "accept");
+	assert_true(publish(x, &first));
+	assert_true(publish(x, &second));
+	assert_true(has(x, html) && has(x, json));
+	index_free(x);
+}
+
+static void what_varies_and_what_does_not_replace_each_other(void **state)
+{
+	_Atomic unsigned removed = 0;
+	struct index *x = index_new(on_removed, &removed);
+	struct question q1, q2;
+	const struct index_ask *html = ask(&q1, "u", "text/html", 0), *json = ask(&q2, "u", "application/json", 0);
+	struct entry *plain_one, *varying;
+
+	(void)state;
+	store(x, html, "accept");
+	store(x, json, "accept");
+	plain_one = begin(x, ask(&q1, "u", "text/plain", 0));
+	take_head(plain_one, html, "");
+	assert_true(publish(x, &plain_one));
+	assert_int_equal(removed, 2);
+	assert_int_equal(index_counts(x).published, 1);
+	assert_true(has(x, html) && has(x, json));
+	/* and back: a request that finds it stale */
+	plain_one = index_lookup(x, html, 0);
+	assert_int_equal(index_begin(x, html, plain_one, plain_one->head, true, &varying), INDEX_BEGUN);
+	entry_unref(&plain_one);
+	html = ask(&q1, "u", "text/html", 0);
+	take_head(varying, html, "accept");
+	assert_true(publish(x, &varying));
+	assert_int_equal(removed, 3);
+	assert_int_equal(index_counts(x).published, 1);
+	assert_true(has(x, html));
+	assert_false(has(x, json));
+	index_free(x);
+}
+
+static void a_new_response_replaces_the_old_one(void **state)
+{
+	_Atomic unsigned removed = 0;
+	struct index *x = index_new(on_removed, &removed);
+	struct question q;
+	const struct index_ask *a = ask(&q, "u", "text/html", 0);
+	struct entry *old, *e, *found;
+
+	(void)state;
+	store(x, a, "accept");
+	old = index_lookup(x, a, 0);
+	assert_int_equal(index_begin(x, a, old, old->head, true, &e), INDEX_BEGUN);
+	take_head(e, a, "accept");
+	assert_true(publish(x, &e));
+	found = index_lookup(x, a, 0);
+	assert_ptr_not_equal(found, old);
+	assert_int_equal(index_counts(x).published, 1);
+	assert_int_equal(removed, 1);
+	entry_unref(&found);
+	entry_unref(&old);
+	index_free(x);
+}
+
+static void a_purge_reaches_what_is_still_coming(void **state)
+{
+	_Atomic unsigned removed = 0;
+	struct index *x = index_new(on_removed, &removed);
+	struct question q, other;
+	const struct index_ask *a = plain(&q, "u"), *b = plain(&other, "v");
+	struct entry *e = begin(x, a), *later;
+
+	(void)state;
+	store(x, b, "");
+	take_head(e, a, "");
+	assert_int_equal(index_purge(x, &a->key), 0);
+	later = begin(x, a); /* who comes now does not join what was purged */
+	assert_ptr_not_equal(later, e);
+	assert_false(publish(x, &e));
+	assert_false(has(x, a));
+	take_head(later, a, "");
+	assert_true(publish(x, &later));
+	assert_true(has(x, a) && has(x, b));
+	index_free(x);
+}
+
+static void marks(void **state)
+{
+	_Atomic unsigned removed = 0;
+	struct index *x = index_new(on_removed, &removed);
+	struct question q1, q2;
+	const struct index_ask *html = ask(&q1, "u", "text/html", 0), *none = plain(&q2, "u");
+	struct entry *mark, *found;
+
+	(void)state;
+	store(x, html, "accept");
+	mark = index_mark(x, &html->key, 1000);
+	assert_int_equal(removed, 1);
+	found = index_lookup(x, none, 999);
+	assert_ptr_equal(found, mark);
+	assert_int_equal(found->phase, ENTRY_MARK);
+	entry_unref(&found);
+	assert_int_equal(index_purge(x, &html->key), 0); /* a mark is no response */
+	assert_null(index_lookup(x, none, 0));
+	entry_unref(&mark);
+	mark = index_mark(x, &html->key, 1000);
+	assert_null(index_lookup(x, none, 1000)); /* expired */
+	assert_int_equal(index_counts(x).published, 0);
+	entry_unref(&mark);
+	mark = index_mark(x, &html->key, 1000);
+	entry_unref(&mark);
+	found = index_lookup(x, none, 0);
+	assert_int_equal(index_begin(x, none, found, NULL, true, &mark), INDEX_BEGUN);
+	entry_unref(&found);
+	take_head(mark, none, "");
+	assert_true(publish(x, &mark)); /* a response takes the mark's place */
+	assert_int_equal(index_counts(x).published, 1);
+	index_free(x);
+}
+
+/* ---- races ---- */
+
+#define THREADS 3
+#define ROUNDS 3000
+
+struct race {
+	struct index *index;
+	_Atomic unsigned removed, begun, wrong, flying;
+	pthread_barrier_t line;
+};
+
+static void *race_to_begin(void *arg)
+{
+	struct race *r = arg;
+	struct question q;
+	char url[32];
+
+	for (unsigned i = 0; i < ROUNDS; i++) {
+		const struct index_ask *a;
+		struct entry *e = NULL;
+		enum index_begin how;
+
+		struct buf b = buf_over(url, sizeof(url) - 1);
+
+		buf_put_u64(&b, i);
+		url[b.n] = '\0';
+		a = plain(&q, url);
+		pthread_barrier_wait(&r->line);
+		how = index_begin(r->index, a, NULL, NULL, true, &e);
+		if (how == INDEX_CHANGED)
+			atomic_fetch_add(&r->wrong, 1);
+		if (how == INDEX_BEGUN)
+			atomic_fetch_add(&r->begun, 1);
+		pthread_barrier_wait(&r->line);
+		if (how == INDEX_BEGUN)
+			index_withdraw(r->index, e);
+		entry_unref(&e);
+	}
+	return NULL;
+}
+
+static void exactly_one_begins(void **state)
+{
+	struct race r = {0};
+	pthread_t threads[THREADS];
+
+	(void)state;
+	r.index = index_new(on_removed, &r.removed);
+	pthread_barrier_init(&r.line, NULL, THREADS);
+	for (int i = 0; i < THREADS; i++)
+		pthread_create(&threads[i], NULL, race_to_begin, &r);
+	for (int i = 0; i < THREADS; i++)
+		pthread_join(threads[i], NULL);
+	assert_int_equal(r.begun, ROUNDS);
+	assert_int_equal(r.wrong, 0);
+	assert_int_equal(index_counts(r.index).pending, 0);
+	pthread_barrier_destroy(&r.line);
+	index_free(r.index);
+}
+
+/* All that an index can do, at once, over few URLs. */
+static void *do_anything(void *arg)
+{
+	struct race *r = arg;
+	struct rng rng;
+
+	rng_seed(&rng, atomic_fetch_add(&r->begun, 1));
+	for (unsigned i = 0; i < 4 * ROUNDS; i++) {
+		static const char *const urls[] = {"a", "b", "c"};
+		static const char *const accepts[] = {"x", "y", NULL};
+		struct question q;
+		const struct index_ask *a = ask(&q, urls[rng_below(&rng, 3)], accepts[rng_below(&rng, 3)], (uint8_t)rng_below(&rng, 2));
+		struct entry *seen = index_lookup(r->index, a, (mono_us)i), *e = NULL, *mark;
+		struct entry_view view = {0};
+
+		if (seen)
+			entry_look(seen, &view);
+		if (view.head && view.head->vary.n) { /* the variant fits, or it would not have been found */
+			struct key_variant ours;
+			struct vary vary;
+
+			vary_parse(head_part(view.head, view.head->vary), &vary);
+			key_variant(&ours, &vary, a->request);
+			if (!key_variant_same(&ours, &view.variant))
+				atomic_fetch_add(&r->wrong, 1);
+		}
+		switch (rng_below(&rng, 8)) {
+		case 0:
+			index_purge(r->index, &a->key);
+			break;
+		case 1:
+			if (seen)
+				index_remove(r->index, seen);
+			break;
+		case 2:
+			mark = index_mark(r->index, &a->key, (mono_us)i + 50);
+			entry_unref(&mark);
+			break;
+		default:
+			if (index_begin(r->index, a, seen, view.head, rng_below(&rng, 8) > 0, &e) != INDEX_BEGUN)
+				break;
+			if (rng_below(&rng, 4)) {
+				take_head(e, a, rng_below(&rng, 2) ? "accept" : "");
+				entry_end(e, ENTRY_FILLED, REASON_NONE, NULL);
+				index_publish(r->index, e);
+			} else {
+				index_withdraw(r->index, e);
+				entry_end(e, ENTRY_BROKEN, REASON_ABORTED, NULL);
+			}
+			break;
+		}
+		head_unref(&view.head);
+		entry_unref(&e);
+		entry_unref(&seen);
+	}
+	return NULL;
+}
+
+static void anything_at_once(void **state)
+{
+	struct race r = {0};
+	pthread_t threads[THREADS];
+	struct index_counts c;
+
+	(void)state;
+	r.index = index_new(on_removed, &r.removed);
+	for (int i = 0; i < THREADS; i++)
+		pthread_create(&threads[i], NULL, do_anything, &r);
+	for (int i = 0; i < THREADS; i++)
+		pthread_join(threads[i], NULL);
+	assert_int_equal(r.wrong, 0);
+	c = index_counts(r.index);
+	assert_int_equal(c.pending, 0);
+	assert_in_range(c.published, 0, 9); /* three URLs, three variants at the most */
+	index_free(r.index);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(from_nothing_to_published_to_removed),
+		cmocka_unit_test(joining),
+		cmocka_unit_test(begin_notices_what_has_changed),
+		cmocka_unit_test(variants_live_side_by_side),
+		cmocka_unit_test(the_first_flight_of_an_unknown_url_is_for_all_variants),
+		cmocka_unit_test(what_varies_and_what_does_not_replace_each_other),
+		cmocka_unit_test(a_new_response_replaces_the_old_one),
+		cmocka_unit_test(a_purge_reaches_what_is_still_coming),
+		cmocka_unit_test(marks),
+		cmocka_unit_test(exactly_one_begins),
+		cmocka_unit_test(anything_at_once),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
