@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "node/admin/admin.h"
@@ -55,6 +56,7 @@ struct lane {
 	struct dialer *dialer;
 	struct pool *pool;
 	struct metrics *metrics;
+	struct flights flights;
 	struct server server;
 	struct door {
 		struct lane *lane;
@@ -81,7 +83,7 @@ struct node {
 	struct access_own own;
 	struct control *control;
 	struct admin *admin;
-	atomic_uint connections;
+	atomic_uint connections, lanes_ended;
 	_Atomic uint64_t request_ids;
 	mono_us began, ticket_keys_at;
 	wall_ms began_wall;
@@ -279,6 +281,7 @@ static void lane_init(struct lane *l, struct node *n, int id, struct x509_store_
 	l->metrics = aligned_alloc(64, sizeof(*l->metrics));
 	CHECK_THAT(l->metrics != NULL);
 	memset(l->metrics, 0, sizeof(*l->metrics));
+	LIST_INIT(&l->flights);
 	l->dns = dns_new(l->loop);
 	dns_set_hosts_file(l->dns, p->upstream.hosts_file);
 	l->tls = tlsctx_new(roots);
@@ -298,6 +301,7 @@ static void lane_init(struct lane *l, struct node *n, int id, struct x509_store_
 		.connections = &n->connections,
 		.request_ids = &n->request_ids,
 		.fetcher = {
+			.flights = &l->flights,
 			.loop = l->loop,
 			.dialer = l->dialer,
 			.pool = l->pool,
@@ -610,13 +614,22 @@ static void on_drain(void *arg)
 	server_drain(&l->server);
 }
 
-static void on_stop(void *arg)
+/* The end comes in two steps, because a lane's end sends the others a last few messages. */
+static void on_end_work(void *arg)
 {
 	struct lane *l = arg;
 
 	if (l == &l->node->lanes[0])
 		admin_close(&l->node->admin);
 	server_fini(&l->server);
+	flight_end_all(&l->server.fetcher);
+	atomic_fetch_add(&l->node->lanes_ended, 1);
+}
+
+static void on_stop(void *arg)
+{
+	struct lane *l = arg;
+
 	loop_stop(l->loop);
 }
 
@@ -633,8 +646,45 @@ bool node_is_drained(const struct node *n)
 	return atomic_load(&n->connections) == 0;
 }
 
+static void lane_free(struct lane *l)
+{
+	dialer_free(l->dialer);
+	pool_free(l->pool);
+	dns_free(l->dns);
+	loop_free(l->loop);
+	tlsctx_free(l->tls);
+	free(l->metrics);
+	free(l->doors);
+}
+
+static void node_free(struct node *n)
+{
+	for (unsigned i = 0; i < n->n_lanes; i++)
+		lane_free(&n->lanes[i]);
+	index_free(n->index);
+	n->store->ops->free(n->store);
+	mint_free(n->mint);
+	ca_unref(&n->ca);
+	log_free(n->log);
+	sink_close(&n->err);
+	conf_free(n->conf);
+	close(n->lock_fd);
+	free(n->salt);
+	free(n->ports);
+	free((void *)(uintptr_t)n->own.v);
+	n->magic = 0;
+	free(n);
+}
+
 void node_stop(struct node *n)
 {
+	const struct timespec pause = {.tv_nsec = 1000 * 1000};
+
+	CHECK(n, NODE_MAGIC);
+	for (unsigned i = 0; i < n->n_lanes; i++)
+		loop_post(n->lanes[i].loop, on_end_work, &n->lanes[i]);
+	while (atomic_load(&n->lanes_ended) < n->n_lanes)
+		nanosleep(&pause, NULL);
 	for (unsigned i = 0; i < n->n_lanes; i++)
 		loop_post(n->lanes[i].loop, on_stop, &n->lanes[i]);
 	for (unsigned i = 0; i < n->n_lanes; i++)
@@ -643,4 +693,5 @@ void node_stop(struct node *n)
 	accesslog_close(&n->accesslog);
 	log_line(n->log, LOG_NOTICE, "node", "ended");
 	sink_drain(n->err);
+	node_free(n);
 }

@@ -26,7 +26,7 @@ void node_tend(struct node *);
 /* Ports close; requests that are on their way are finished. */
 void node_drain(struct node *);
 bool node_is_drained(const struct node *);
-/* Cuts what is still there, ends the loops, writes out the logs. The process ends next: what is left is given back by that. */
+/* Cuts what is still there, ends the loops, writes out the logs, frees the node. */
 void node_stop(struct node *);
 
 #define NODE_DRAIN_SECONDS 30 /* after that, node_stop all the same */

@@ -42,7 +42,7 @@ struct talk {
 
 #define TALK_MAGIC 0xad317a1c
 
-/* In the order of enum ca_format. */
+/* By enum ca_format. */
 static const struct {
 	struct span name;
 	const char *type;
@@ -203,9 +203,7 @@ static struct answer answer_to(struct admin *a, const struct http1_request *r)
 	if (parse_target(r, &url, &why) < 0)
 		return refusal(a, why);
 	if (!is_ours(a, &url))
-		return say(
-			a, 421,
-			"Host is no name of this node's: ask by address, as localhost, or by the name that is set as node");
+		return say(a, 421, "Host is no name of this node: use its address, localhost, or what is set as node");
 	for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++)
 		if (span_eq(url.path, pages[i].path))
 			return pages[i].page(a, &url);
@@ -455,6 +453,7 @@ void admin_drain(struct admin *a)
 void admin_close(struct admin **ap)
 {
 	struct admin *a = *ap;
+	struct talk *t, *next;
 
 	if (!a)
 		return;
@@ -462,8 +461,10 @@ void admin_close(struct admin **ap)
 	*ap = NULL;
 	for (size_t i = 0; i < a->n_listeners; i++)
 		listener_close(&a->listeners[i]);
-	while (!TAILQ_EMPTY(&a->talks))
-		talk_end(TAILQ_FIRST(&a->talks), STREAM_CUT);
+	for (t = TAILQ_FIRST(&a->talks); t; t = next) {
+		next = TAILQ_NEXT(t, entry);
+		talk_end(t, STREAM_CUT);
+	}
 	for (size_t i = 0; i < CA_FORMS; i++)
 		free(a->ca[i].bytes);
 	free(a->listeners);

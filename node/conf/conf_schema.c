@@ -16,7 +16,7 @@
 
 const struct conf_row conf__rows[] = {
 	{"node", &conf__name, NULL, LIVE(node), .max = 48,
-	 .help = "Name of this node, in X-Cache, Cache-Status and metrics. Default: the host name up to the first dot."},
+	 .help = "Name of this node, in X-Cache, Cache-Status and statistics. Default: the host name up to the first dot."},
 	{"role", &conf__enum, "edge", START(role), .choice = "edge|!parent",
 	 .help = "What this node is in the cluster. Only `edge` is in this version."},
 	{"loops", &conf__loops, "auto", START(loops), .min = 1, .max = 64,
@@ -32,7 +32,8 @@ const struct conf_row conf__rows[] = {
 	{"listen.bump", &conf__addresses, "[\"127.0.0.1:8081\"]", START(listen.bump),
 	 .help = "Where the proxy listens that opens TLS with its own CA, so that https can be cached."},
 	{"listen.admin", &conf__addresses, "[\"127.0.0.1:8082\"]", START(listen.admin),
-	 .help = "Where health, metrics and statistics can be read. `[]`: nowhere."},
+	 .help = "Where health, metrics, statistics and the CA's certificate can be read over HTTP, under an address, localhost, the "
+		 "name in `node` or the machine's. `[]`: nowhere."},
 	{"listen.cluster", &conf__later, NULL, .help = "the port for other nodes comes with the cluster"},
 	{"listen.http2", &conf__later, "off", .help = "HTTP/2 on the listeners comes with a later version"},
 

@@ -66,6 +66,7 @@ struct flight *flight_start(const struct fetcher *fetcher, const struct flight_a
 	struct flight *f = NEW(struct flight);
 
 	f->magic = FLIGHT_MAGIC;
+	LIST_INSERT_HEAD(fetcher->flights, f, entry_of_all);
 	f->fetcher = fetcher;
 	f->policy = policy_ref(ask->policy);
 	f->request = http1_keep_request(&f->arena, ask->request);
@@ -114,6 +115,7 @@ void flight__end(struct flight *f, enum entry_outcome outcome, enum reason why)
 void flight__close(struct flight *f, bool post_pending)
 {
 	f->ended = true;
+	LIST_REMOVE(f, entry_of_all);
 	f->post_pending = post_pending;
 	free_if_done(f);
 }
@@ -162,6 +164,14 @@ void flight_send_end(struct flight *f)
 	f->upload_done = true;
 	if (!f->ended && f->exchange)
 		exchange_send_end(f->exchange);
+}
+
+void flight_end_all(const struct fetcher *c)
+{
+	struct flight *f;
+
+	while ((f = LIST_FIRST(c->flights)) != NULL)
+		flight__end(f, ENTRY_BROKEN, REASON_SHUTTING_DOWN);
 }
 
 const char *flight_peer(const struct flight *f)

@@ -29,8 +29,11 @@
 struct flight;
 struct mint;
 
+LIST_HEAD(flights, flight);
+
 /* What flights of one loop need; borrowed from the composition root. */
 struct fetcher {
+	struct flights *flights; /* those under way */
 	struct loop *loop;
 	struct dialer *dialer;
 	struct pool *pool;
@@ -80,6 +83,9 @@ void flight_leave(struct flight **f);
 /* The owner's request body: how much was taken (all or nothing; then `send` comes). */
 size_t flight_send(struct flight *, struct span);
 void flight_send_end(struct flight *);
+
+/* The node stops: ends all flights of this loop. Their owners have gone. */
+void flight_end_all(const struct fetcher *);
 
 /* For the log: whom it asked ("192.0.2.1"), empty until known. Borrowed. */
 const char *flight_peer(const struct flight *);

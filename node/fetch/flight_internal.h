@@ -10,6 +10,7 @@
 
 struct flight {
 	unsigned magic;
+	LIST_ENTRY(flight) entry_of_all;
 	const struct fetcher *fetcher;
 	struct policy *policy;
 	struct arena arena;

@@ -1,4 +1,4 @@
-/* Promises about a body: one field a line; a line that begins with '>' is of the request, one with '<' (and no colon) the body. A
+/* Promises about a body: one field a line; a line that begins with '>' is of the request (">Host:" is the path), one with '<' the body. A
  * promise that was read is kept by some body and broken by another; those about the file are not read from a coded answer. */
 #include "node/base/mem.h"
 #include "node/fetch/integrity.h"
@@ -30,7 +30,8 @@ static void read_message(struct span in, struct message *m)
 		if (span_cut(&line, ':', &name) && line.p)
 			(void)hdr_add(asked ? &m->request.fields : &m->response.fields, name, span_trim(line));
 	}
-	pathclass_of(hdr_value(&m->request.fields, HDR_HOST), SPAN_NONE, &m->request.fields, &m->path);
+	if (hdr_has(&m->request.fields, HDR_HOST)) /* not a field here, but the path */
+		pathclass_of(hdr_value(&m->request.fields, HDR_HOST), SPAN_NONE, &m->request.fields, &m->path);
 }
 
 static bool is_of_the_file(enum integrity_source s)

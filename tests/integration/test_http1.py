@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from lab import Reply, blob, eventually
+from lab import Reply, blob, eventually, steady
 from lab.wire import STATUS_LINE
 
 STORED = [("Cache-Control", "max-age=60")]
@@ -627,11 +627,7 @@ def test_a_50_mb_upload_streams_in_bounded_memory(edge, make):
         sender = threading.Thread(target=lambda: [c.send(blob(1_000_000)) for _ in range(50)])
         sender.start()
         gate.await_waiting()
-        stuck = [-1]
-        def settled():
-            last, stuck[0] = stuck[0], edge.unread_bytes(edge.bump_port)
-            return stuck[0] > 0 and last == stuck[0]
-        eventually("back-pressure reaches the client", settled)
+        steady("the upload, held by the origin", lambda: edge.unread_bytes(edge.bump_port))
         while_stuck = edge.rss_bytes()
         gate.open()
         r = c.response()
@@ -670,20 +666,17 @@ def test_an_answer_streams_before_it_is_complete(way):
 
 def test_a_client_that_does_not_read_holds_little_memory(edge, make):
     o = make.origin()
-    body = blob(40_000_000)
+    body = blob(20_000_000)
     o.on("/big", Reply(body=body, headers=[("Cache-Control", "no-store")]))
     with edge.bumped(o) as c:
         before = edge.rss_bytes()
         c.request("GET", "/big")
-        sent = [-1]
-        def settled():
-            last, sent[0] = sent[0], edge.rss_bytes()
-            return last == sent[0] and o.count("/big")
-        eventually("the fill has come to rest", settled)
+        o.await_requests(1, "/big")
+        steady("the fetch", edge.rss_bytes)
         held = edge.rss_bytes() - before
         r = c.response()
         assert (r.cut, len(r.body)) == (False, len(body)) and r.body == body
-    assert held < 12_000_000, f"{held} bytes held for a client that does not read"
+    assert held < 8_000_000, f"{held} bytes held for a client that does not read"
 
 
 def test_a_client_that_goes_away_in_a_download_harms_nobody(way):

@@ -190,7 +190,7 @@ def test_calamaris_reads_every_line(make, plain, origin, have):
     every_kind(e, plain, origin)
     done = subprocess.run(["calamaris", "-a"], input=e.access_log.read_text(), capture_output=True, text=True, timeout=30)
     assert done.returncode == 0, done.stderr
-    assert "invalid" not in done.stderr.lower(), done.stderr
+    numbers = {k.strip(): v for k, _, v in (line.partition(":") for line in done.stdout.splitlines())}
     assert numbers["lines parsed"].split() == ["lines", str(len(e.log_texts()))], done.stdout[:2000]
     assert numbers["invalid lines"].split() == ["lines", "0"], done.stdout[:2000]
     assert int(numbers["Total amount cached"].split()[1]) >= 3, done.stdout[:3000]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import Reply, blob, eventually
+from lab import Reply, blob, eventually, steady
 from lab.edge import ROOT, flatten, run_pmcached, size_bytes
 from lab.makers import shared_edge
 from lab.registries import make_tgz
@@ -123,12 +123,8 @@ def held_for_a_stalled_reader(e, o, path):
     with e.connect() as c:
         before = e.rss_bytes()
         c.request("GET", o.url(path))
-        last = [-1]
-
-        def settled():
-            was, last[0] = last[0], (e.rss_bytes(), o.bytes_sent)
-            return was == last[0] and o.count(path)
-        eventually("the fetch has come to rest", settled)
+        o.await_requests(1, path)
+        steady("the fetch", lambda: o.bytes_sent)
         return e.rss_bytes() - before
 
 

@@ -201,11 +201,14 @@ static inline void engine_on_fini(void *arg)
 /* Waits, at most so long, until no client and no flight that others could join is left. */
 static inline bool engine_is_quiet(struct engine *g, unsigned wait_ms)
 {
-	for (unsigned i = 0; i < wait_ms; i += 5) {
+	const struct timespec pause = {.tv_nsec = 200 * 1000};
+	mono_us end = clock_mono(&clock_system) + (mono_us)wait_ms * 1000;
+
+	do {
 		if (!atomic_load(&g->connections) && !index_counts(g->index).pending)
 			return true;
-		engine_sleep_ms(5);
-	}
+		nanosleep(&pause, NULL);
+	} while (clock_mono(&clock_system) < end);
 	return false;
 }
 

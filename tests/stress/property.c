@@ -92,6 +92,7 @@ struct test {
 	uint64_t seq;
 	struct site sites[MOST_SITES];
 	unsigned n_sites;
+	struct site *last;
 	struct content contents[MOST_CONTENTS];
 	unsigned n_contents;
 	struct answer answers[MOST_ANSWERS];
@@ -260,7 +261,7 @@ static struct site *add_site(struct test *t, unsigned n)
 	struct rng *r = &t->rng;
 
 	*s = (struct site){.stored = NONE, .fits = true};
-	s->simple = chance(r, 30);
+	s->simple = chance(r, 40);
 	s->shape = s->simple || chance(r, 50) ? SHAPE_PLAIN : (enum shape)rng_below(r, SHAPE_COUNT);
 	s->size = sizes[rng_below(r, sizeof(sizes) / sizeof(*sizes))] + 12;
 	s->fits = chance(r, 60);
@@ -507,7 +508,7 @@ static void choose_request(struct test *t, struct asking *a, struct site *s)
 	a->cookie = !s->simple && chance(r, 5);
 	a->if_none_match = NONE;
 	if (a->method == METHOD_GET || a->method == METHOD_HEAD) {
-		if (chance(r, 25))
+		if (chance(r, 20))
 			a->says = (enum directive)rng_below(r, SAYS_COUNT);
 		if (t->n_contents && chance(r, 10))
 			a->if_none_match = (int)(t->n_contents - 1 - rng_below(r, t->n_contents < 12 ? t->n_contents : 12));
@@ -881,18 +882,26 @@ static void note_removal(struct test *t, const struct asking *a)
 	}
 }
 
+/* Mostly those that were asked for before. */
+static struct site *choose_site(struct test *t, struct site *sites)
+{
+	if (!t->last || chance(&t->rng, 35))
+		t->last = &sites[rng_below(&t->rng, SITES)];
+	return t->last;
+}
+
 static void step(struct test *t, struct site *sites)
 {
-	unsigned n = chance(&t->rng, 70) ? 1 : 2 + (unsigned)rng_below(&t->rng, MOST_AT_ONCE - 1);
+	unsigned n = chance(&t->rng, 75) ? 1 : 2 + (unsigned)rng_below(&t->rng, MOST_AT_ONCE - 1);
 	struct asking *a = mem_zalloc(n * sizeof(*a));
-	struct site *one = &sites[rng_below(&t->rng, SITES)];
+	struct site *one = choose_site(t, sites);
 	uint64_t batch_began;
 	bool hit;
 
 	pthread_mutex_lock(&t->lock);
 	batch_began = ++t->seq;
 	for (unsigned i = 0; i < n; i++) {
-		choose_request(t, &a[i], chance(&t->rng, 70) ? one : &sites[rng_below(&t->rng, SITES)]);
+		choose_request(t, &a[i], i == 0 || chance(&t->rng, 70) ? one : &sites[rng_below(&t->rng, SITES)]);
 		a[i].began = batch_began;
 		a[i].asked_before = a[i].site->asked;
 	}
@@ -924,11 +933,12 @@ static void step(struct test *t, struct site *sites)
 
 static void scenario(struct test *t)
 {
-	static const int jumps_s[] = {0, 0, 0, 5, 5, 25, 100, 1000};
+	static const int jumps_s[] = {0, 0, 0, 0, 5, 5, 5, 25, 100, 1000};
 	struct site *sites = &t->sites[t->n_sites];
 
 	for (unsigned i = 0; i < SITES; i++)
 		add_site(t, i);
+	t->last = NULL;
 	for (t->step = 0; t->step < STEPS && !t->faults; t->step++) {
 		step(t, sites);
 		atomic_fetch_add(&t->engine.clock.by_ms, 1000ll * jumps_s[rng_below(&t->rng, sizeof(jumps_s) / sizeof(*jumps_s))]);

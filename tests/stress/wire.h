@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -265,6 +266,7 @@ static inline void *origin_accept(void *arg)
 		fd = accept4(o->fd, NULL, NULL, SOCK_CLOEXEC);
 		if (fd < 0)
 			continue;
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
 		c = NEW(struct origin_connection);
 		*c = (struct origin_connection){o, fd};
 		atomic_fetch_add(&o->connections, 1);

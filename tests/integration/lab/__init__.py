@@ -5,10 +5,10 @@ from .bodies import blob
 from .certs import Certs
 from .edge import Edge, EdgeFailed
 from .origin import Gate, Origin, Reply
-from .wait import DEADLINE, eventually
+from .wait import DEADLINE, eventually, steady
 from .wire import Client, Response, TcpWire, TlsWire
 
 __all__ = [
     "Certs", "Client", "DEADLINE", "Edge", "EdgeFailed", "Gate", "Origin", "Reply", "Response", "TcpWire", "TlsWire", "blob",
-    "eventually",
+    "eventually", "steady",
 ]

@@ -19,3 +19,17 @@ def eventually(what, condition, deadline=DEADLINE):
             raise AssertionError(f"not within {deadline} s: {what() if callable(what) else what}")
         time.sleep(pause)
         pause = min(pause * 2, 0.02)
+
+
+def steady(what, value, quiet=0.3, deadline=DEADLINE):
+    """Waits until value() has not changed for `quiet` seconds; returns it."""
+    end = time.monotonic() + deadline
+    last, since = value(), time.monotonic()
+    while time.monotonic() - since < quiet:
+        if time.monotonic() > end:
+            raise AssertionError(f"not at rest within {deadline} s: {what}, {last}")
+        time.sleep(0.01)
+        now = value()
+        if now != last:
+            last, since = now, time.monotonic()
+    return last

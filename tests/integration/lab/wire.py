@@ -238,22 +238,39 @@ class Client:
 
     # -- bytes in
 
+    def _more(self):
+        """The next bytes of the wire, b"" at the end."""
+        got = b"" if self.eof else self.wire.recv()
+        self.eof = not got
+        return got
+
     def _fill(self):
-        if self.eof:
-            return False
-        got = self.wire.recv()
-        if not got:
-            self.eof = True
-            return False
+        got = self._more()
         self.buffer += got
-        return True
+        return bool(got)
+
+    def _gather(self, n):
+        """Up to n bytes (None: all there are). When the wire breaks, what came before stays in the buffer."""
+        parts, have = [self.buffer], len(self.buffer)
+        self.buffer = b""
+        try:
+            while n is None or have < n:
+                got = self._more()
+                if not got:
+                    break
+                parts.append(got)
+                have += len(got)
+        except ConnectionResetError:
+            self.buffer = b"".join(parts)
+            raise
+        whole = b"".join(parts)
+        if n is not None:
+            whole, self.buffer = whole[:n], whole[n:]
+        return whole
 
     def read(self, n):
         """Exactly n bytes, or fewer at the end of the connection."""
-        while len(self.buffer) < n and self._fill():
-            pass
-        out, self.buffer = self.buffer[:n], self.buffer[n:]
-        return out
+        return self._gather(n)
 
     def read_until(self, mark):
         while mark not in self.buffer:
@@ -264,10 +281,7 @@ class Client:
         return out
 
     def read_all(self):
-        while self._fill():
-            pass
-        out, self.buffer = self.buffer, b""
-        return out
+        return self._gather(None)
 
     def _fields(self, data):
         headers, at = Headers(), 0
