@@ -80,7 +80,8 @@ void entry_unref(struct entry **ep)
 	if (e->watchers)
 		free(e->watchers->detail);
 	free(e->watchers);
-	free(e->passes);
+	if (e->phase != ENTRY_MARK)
+		free(e->passes);
 	e->magic = 0;
 	free(e);
 }
@@ -103,7 +104,7 @@ uint64_t entry_overhead(struct entry *e)
 	lock(e);
 	h = e->head;
 	if (h)
-		n += sizeof(*h) + 16 + h->n + h->phrase.n + h->vary.n + h->url.n;
+		n += sizeof(*h) + 16 + h->n + h->phrase_n + h->vary_n + h->url_n;
 	if (e->passes)
 		n += ENTRY_MAX_PASSES * sizeof(*e->passes) + 16;
 	unlock(e);

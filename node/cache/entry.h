@@ -49,12 +49,12 @@ struct head {
 	bool is_html;
 	uint64_t length;      /* of the body, if has_length */
 	mono_us received;     /* when the head came: ages count from here */
-	wall_ms received_wall;
 	wall_ms date, last_modified; /* HTTPDATE_NONE: not given */
 	struct fresh_terms terms;
-	struct head_part phrase, etag, type, vary, url; /* url: the store-id */
-	uint32_t n;           /* bytes of fields: text[0 .. n) */
-	char text[];          /* end-to-end fields, formatted, each with CRLF; then phrase, vary, url */
+	struct head_part etag, type; /* within the fields */
+	uint32_t n;                  /* bytes of fields */
+	uint16_t phrase_n, vary_n, url_n;
+	char text[]; /* end-to-end fields, formatted, each with CRLF; then the reason phrase, Vary in normal form, and the store-id */
 };
 
 struct head *head_ref(struct head *);
@@ -63,6 +63,21 @@ void head_unref(struct head **); /* clears it; any thread */
 static inline struct span head_part(const struct head *h, struct head_part p)
 {
 	return span_of(h->text + p.at, p.n);
+}
+
+static inline struct span head_phrase(const struct head *h)
+{
+	return span_of(h->text + h->n, h->phrase_n);
+}
+
+static inline struct span head_vary(const struct head *h)
+{
+	return span_of(h->text + h->n + h->phrase_n, h->vary_n);
+}
+
+static inline struct span head_url(const struct head *h)
+{
+	return span_of(h->text + h->n + h->phrase_n + h->vary_n, h->url_n);
 }
 
 /* What the head says of Age and freshness after it has been here until `now`. */
@@ -98,15 +113,19 @@ struct entry {
 	struct map_node node;       /* [s] in published or pending */
 	struct key key;             /* [c] primary */
 	struct key_variant variant; /* [s] set before it is published */
-	struct key_credential who;  /* [c] pending: for whom it was begun; only the same may join */
 	struct shard *shard;        /* [c] */
 	struct head *head;          /* [s] */
 	struct body body;
 	struct watchers *watchers; /* [s] NULL when complete and unwatched */
 	struct heap_node evict;    /* the store's lock */
-	double evict_key;          /* the store's lock */
+	union {
+		struct key_credential who; /* [s] while pending: for whom it was begun; only the same may join */
+		struct {                   /* the store's lock, once it is kept there */
+			double key;
+			uint64_t charge; /* bytes that this entry costs */
+		} kept;
+	};
 	uint32_t evict_refs;       /* the store's lock */
-	uint64_t charge;           /* the store's lock; bytes that this entry costs */
 	_Atomic uint32_t hits;     /* since it was last weighed */
 	uint8_t phase;             /* [s] enum entry_phase */
 	uint8_t outcome;           /* [s] enum entry_outcome */
@@ -120,8 +139,10 @@ struct entry {
 	bool begun_to_go;          /* [s] not stored: the window has left the beginning; who comes now comes too late */
 	bool purged;               /* [s] pending: must not be published any more */
 	uint8_t n_passes;          /* [s] */
-	struct entry_pass *passes; /* [s] at most ENTRY_MAX_PASSES, the oldest goes */
-	mono_us mark_until;        /* [s] ENTRY_MARK */
+	union {
+		struct entry_pass *passes; /* [s] at most ENTRY_MAX_PASSES, the oldest goes; not of a mark */
+		mono_us mark_until;        /* [s] ENTRY_MARK */
+	};
 };
 
 #define ENTRY_MAGIC 0xe47291c0

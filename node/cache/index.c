@@ -110,7 +110,7 @@ static bool is_varying(const struct map_node *node, const void *wanted)
 {
 	const struct entry *e = (const void *)((const char *)node - offsetof(struct entry, node));
 
-	return is_wanted(node, wanted) && e->head && e->head->vary.n;
+	return is_wanted(node, wanted) && e->head && e->head->vary_n;
 }
 
 /* Under the lock: the head whose Vary decides for this key, with a reference; NULL when none varies (so far). What is published
@@ -122,7 +122,7 @@ static struct head *varying_head(struct shard *s, const struct key *key)
 
 	if (!node || !entry_of(node)->head)
 		node = map_find(&s->pending, key_hash(key), is_varying, &any);
-	if (!node || !entry_of(node)->head->vary.n)
+	if (!node || !entry_of(node)->head->vary_n)
 		return NULL;
 	return head_ref(entry_of(node)->head);
 }
@@ -139,7 +139,7 @@ static void lock_with_variant(struct shard *s, const struct index_ask *ask, stru
 	if (!head)
 		return;
 	pthread_mutex_unlock(&s->lock);
-	vary_parse(head_part(head, head->vary), &vary);
+	vary_parse(head_vary(head), &vary);
 	key_variant(variant, &vary, ask->request);
 	head_unref(&head);
 	pthread_mutex_lock(&s->lock);

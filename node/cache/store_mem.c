@@ -35,8 +35,8 @@ static struct entry *entry_of(struct heap_node *node)
 
 static bool less(const struct heap_node *a, const struct heap_node *b)
 {
-	return ((const struct entry *)(const void *)((const char *)a - offsetof(struct entry, evict)))->evict_key <
-	       ((const struct entry *)(const void *)((const char *)b - offsetof(struct entry, evict)))->evict_key;
+	return ((const struct entry *)(const void *)((const char *)a - offsetof(struct entry, evict)))->kept.key <
+	       ((const struct entry *)(const void *)((const char *)b - offsetof(struct entry, evict)))->kept.key;
 }
 
 /* Under the lock: takes the entry of least weight from the heap; its reference passes to the caller. NULL: nothing is kept. */
@@ -50,14 +50,14 @@ static struct entry *pop_least(struct store_mem *m)
 
 		if (hits) { /* worth more than when it was weighed; hits are 0 now, so this ends */
 			e->evict_refs += hits;
-			e->evict_key = m->policy->weigh(m->age, e->evict_refs, e->charge);
+			e->kept.key = m->policy->weigh(m->age, e->evict_refs, e->kept.charge);
 			heap_moved(&m->heap, node);
 			continue;
 		}
 		heap_remove(&m->heap, node);
-		m->age = e->evict_key;
+		m->age = e->kept.key;
 		m->evicted++;
-		atomic_fetch_sub(&m->used, e->charge);
+		atomic_fetch_sub(&m->used, e->kept.charge);
 		return e;
 	}
 	return NULL;
@@ -105,7 +105,7 @@ static void drop(struct store *s, struct entry *e)
 	kept = heap_has(&e->evict);
 	if (kept) {
 		heap_remove(&m->heap, &e->evict);
-		atomic_fetch_sub(&m->used, e->charge);
+		atomic_fetch_sub(&m->used, e->kept.charge);
 	}
 	pthread_mutex_unlock(&m->lock);
 	if (kept)
@@ -133,9 +133,9 @@ static void keep(struct store *s, struct entry *e, uint64_t reserved)
 		atomic_fetch_sub(&m->used, reserved - charge);
 	entry_ref(e);
 	pthread_mutex_lock(&m->lock);
-	e->charge = charge;
+	e->kept.charge = charge;
 	e->evict_refs = 1;
-	e->evict_key = m->policy->weigh(m->age, 1, charge);
+	e->kept.key = m->policy->weigh(m->age, 1, charge);
 	heap_insert(&m->heap, &e->evict);
 	pthread_mutex_unlock(&m->lock);
 	if (!still_published(e)) /* purged between being published and being kept */

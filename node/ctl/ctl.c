@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "node/base/version.h"
+#include "node/conf/conf.h"
 
 static const struct {
 	const char *name;
@@ -79,8 +80,12 @@ int main(int argc, char **argv)
 
 		if (taken < 0)
 			return CTL_USAGE;
-		if (!taken)
-			return run(&c, &a);
+		if (!taken) {
+			int code = run(&c, &a);
+
+			conf_free(c.conf);
+			return code;
+		}
 	}
 	ctl_say("a command is missing; see pmcachectl --help");
 	return CTL_USAGE;

@@ -123,7 +123,7 @@ static void put_head(struct deliver *d, const struct deliver_ask *ask, struct sp
 {
 	bool same = d->status == d->head->status;
 
-	http1_format_status_line(b, d->status, same ? head_part(d->head, d->head->phrase) : SPAN(""));
+	http1_format_status_line(b, d->status, same ? head_phrase(d->head) : SPAN(""));
 	buf_put(b, span_of(d->head->text, d->head->n));
 	if (content_range.n)
 		http1_format_field(b, SPAN("Content-Range"), content_range);

@@ -32,11 +32,11 @@ static struct head *head_new(const struct pieces *p)
 	h->refs = 1;
 	buf_put(&b, p->fields);
 	h->n = (uint32_t)b.n;
-	h->phrase = (struct head_part){(uint32_t)b.n, (uint32_t)p->phrase.n};
+	h->phrase_n = (uint16_t)p->phrase.n;
 	buf_put(&b, p->phrase);
-	h->vary = (struct head_part){(uint32_t)b.n, (uint32_t)p->vary.n};
+	h->vary_n = (uint16_t)p->vary.n;
 	buf_put(&b, p->vary);
-	h->url = (struct head_part){(uint32_t)b.n, (uint32_t)p->url.n};
+	h->url_n = (uint16_t)p->url.n;
 	buf_put(&b, p->url);
 	CHECK_THAT(!b.full);
 	return h;
@@ -108,7 +108,6 @@ struct head *stored_head_make(const struct http1_response *r, const struct fresh
 	h->has_length = r->length_known;
 	h->length = r->length;
 	h->received = received;
-	h->received_wall = received_wall;
 	h->date = facts->date == HTTPDATE_NONE ? received_wall : facts->date;
 	h->last_modified = facts->last_modified;
 	fresh_terms(facts, &h->terms);
@@ -157,7 +156,6 @@ static void copy_facts(struct head *to, const struct head *from)
 	to->has_length = from->has_length;
 	to->length = from->length;
 	to->received = from->received;
-	to->received_wall = from->received_wall;
 	to->date = from->date;
 	to->last_modified = from->last_modified;
 	to->terms = from->terms;
@@ -165,7 +163,7 @@ static void copy_facts(struct head *to, const struct head *from)
 
 static struct pieces pieces_of(const struct head *h)
 {
-	return (struct pieces){span_of(h->text, h->n), head_part(h, h->phrase), head_part(h, h->vary), head_part(h, h->url)};
+	return (struct pieces){span_of(h->text, h->n), head_phrase(h), head_vary(h), head_url(h)};
 }
 
 struct head *stored_head_freshen(const struct head *old, const struct http1_response *not_modified, const struct path_facts *path,
@@ -188,7 +186,6 @@ struct head *stored_head_freshen(const struct head *old, const struct http1_resp
 	h = head_new(&pieces);
 	copy_facts(h, old);
 	h->received = received;
-	h->received_wall = received_wall;
 	h->date = facts.date == HTTPDATE_NONE ? received_wall : facts.date;
 	h->last_modified = facts.last_modified;
 	fresh_terms(&facts, &h->terms);

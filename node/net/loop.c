@@ -315,7 +315,6 @@ static struct event_base *base_new(void)
 
 	CHECK_THAT(cfg != NULL);
 	event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK);
-	event_config_set_flag(cfg, EVENT_BASE_FLAG_PRECISE_TIMER);
 	base = event_base_new_with_config(cfg);
 	event_config_free(cfg);
 	CHECK_THAT(base != NULL);

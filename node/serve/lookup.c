@@ -361,7 +361,7 @@ static bool is_for_us(struct request *r, const struct entry_view *view)
 		return true;
 	if (!view->shared)
 		return false;
-	vary_parse(head_part(view->head, view->head->vary), &vary);
+	vary_parse(head_vary(view->head), &vary);
 	if (vary.star)
 		return false;
 	key_variant(&ours, &vary, &r->head->fields);

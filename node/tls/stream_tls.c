@@ -247,8 +247,11 @@ static ssize_t tls_read(struct stream *s, void *to, size_t room)
 	}
 }
 
-/* The next record's worth of what is left: straight from a span that has enough, else gathered. Moves *i and *off on. */
-static struct span next_record(struct tls *t, const struct span *v, int n, int *i, size_t *off)
+/* The next record's worth of what is left: straight from a span that has enough, else gathered. Moves *i and *off on.
+ *
+ * In a large write a small span (a head) goes alone rather than with the beginning of the next: a chunk of a body is four records
+ * exactly, and would otherwise be out of step with them, so that every fourth had to be copied together. */
+static struct span next_record(struct tls *t, const struct span *v, int n, int *i, size_t *off, bool large)
 {
 	struct buf gathered = buf_over(loop_scratch(t->stream.loop), RECORD_BYTES);
 
@@ -263,6 +266,8 @@ static struct span next_record(struct tls *t, const struct span *v, int n, int *
 		return record;
 	}
 	while (*i < n && gathered.n < gathered.cap) {
+		if (large && gathered.n && v[*i].n - *off >= RECORD_BYTES)
+			break;
 		struct span piece = span_upto(span_from(v[*i], *off), gathered.cap - gathered.n);
 
 		buf_put(&gathered, piece);
@@ -273,16 +278,26 @@ static struct span next_record(struct tls *t, const struct span *v, int n, int *
 	return buf_span(&gathered);
 }
 
+static bool is_large(const struct span *v, int n)
+{
+	size_t sum = 0;
+
+	for (int i = 0; i < n; i++)
+		sum += v[i].n;
+	return sum > 4 * RECORD_BYTES;
+}
+
 static ssize_t tls_write(struct stream *s, const struct span *v, int n)
 {
 	struct tls *t = tls_of(s);
 	size_t taken = 0, off = 0;
+	bool large = is_large(v, n);
 	int i = 0;
 
 	if (s->why)
 		return STREAM_FAILED;
 	while (taken < STREAM_TURN_BYTES && !stream_blocked(t->below)) {
-		struct span record = next_record(t, v, n, &i, &off);
+		struct span record = next_record(t, v, n, &i, &off, large);
 		size_t wrote;
 
 		if (!record.n)

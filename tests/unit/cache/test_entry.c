@@ -22,7 +22,7 @@ static struct head *head_of(int status, const char *vary)
 
 	h->refs = 1;
 	h->status = (uint16_t)status;
-	h->vary = (struct head_part){0, (uint32_t)n};
+	h->vary_n = (uint16_t)n;
 	memcpy(h->text, vary, n);
 	return h;
 }

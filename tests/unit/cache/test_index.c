@@ -9,6 +9,13 @@
 #include "node/base/rng.h"
 #include "node/cache/index.h"
 
+static struct entry *look_up(struct index *x, const struct index_ask *ask, mono_us now)
+{
+	bool other_variant;
+
+	return index_lookup(x, ask, now, &other_variant);
+}
+
 static void on_removed(void *cookie, struct entry *e)
 {
 	atomic_fetch_add((_Atomic unsigned *)cookie, 1);
@@ -22,7 +29,7 @@ static struct head *head_of(const char *vary)
 
 	h->refs = 1;
 	h->status = 200;
-	h->vary = (struct head_part){0, (uint32_t)n};
+	h->vary_n = (uint16_t)n;
 	memcpy(h->text, vary, n);
 	return h;
 }
@@ -89,7 +96,7 @@ static void store(struct index *x, const struct index_ask *a, const char *vary)
 
 static bool has(struct index *x, const struct index_ask *a)
 {
-	struct entry *e = index_lookup(x, a, 0);
+	struct entry *e = look_up(x, a, 0);
 	bool yes = e != NULL;
 
 	entry_unref(&e);
@@ -105,21 +112,21 @@ static void from_nothing_to_published_to_removed(void **state)
 	struct entry *e, *found;
 
 	(void)state;
-	assert_null(index_lookup(x, a, 0));
+	assert_null(look_up(x, a, 0));
 	e = begin(x, a);
 	assert_int_equal(index_counts(x).pending, 1);
-	assert_null(index_lookup(x, a, 0)); /* pending is not published */
+	assert_null(look_up(x, a, 0)); /* pending is not published */
 	take_head(e, a, "");
 	entry_end(e, ENTRY_FILLED, REASON_NONE, NULL);
 	assert_true(index_publish(x, e));
 	assert_int_equal(index_counts(x).pending, 0);
 	assert_int_equal(index_counts(x).published, 1);
-	found = index_lookup(x, a, 0);
+	found = look_up(x, a, 0);
 	assert_ptr_equal(found, e);
 	assert_true(index_remove(x, e));
 	assert_false(index_remove(x, e));
 	assert_int_equal(removed, 1);
-	assert_null(index_lookup(x, a, 0));
+	assert_null(look_up(x, a, 0));
 	entry_unref(&found);
 	entry_unref(&e);
 	index_free(x);
@@ -168,7 +175,7 @@ static void begin_notices_what_has_changed(void **state)
 	(void)state;
 	store(x, a, "");
 	assert_int_equal(index_begin(x, a, NULL, NULL, true, &out), INDEX_CHANGED); /* saw nothing, now there is something */
-	seen = index_lookup(x, a, 0);
+	seen = look_up(x, a, 0);
 	entry_look(seen, &view);
 	assert_int_equal(index_begin(x, a, seen, view.head, true, &out), INDEX_BEGUN);
 	index_withdraw(x, out);
@@ -248,7 +255,7 @@ static void what_varies_and_what_does_not_replace_each_other(void **state)
 	assert_int_equal(index_counts(x).published, 1);
 	assert_true(has(x, html) && has(x, json));
 	/* and back: a request that finds it stale */
-	plain_one = index_lookup(x, html, 0);
+	plain_one = look_up(x, html, 0);
 	assert_int_equal(index_begin(x, html, plain_one, plain_one->head, true, &varying), INDEX_BEGUN);
 	entry_unref(&plain_one);
 	html = ask(&q1, "u", "text/html", 0);
@@ -271,11 +278,11 @@ static void a_new_response_replaces_the_old_one(void **state)
 
 	(void)state;
 	store(x, a, "accept");
-	old = index_lookup(x, a, 0);
+	old = look_up(x, a, 0);
 	assert_int_equal(index_begin(x, a, old, old->head, true, &e), INDEX_BEGUN);
 	take_head(e, a, "accept");
 	assert_true(publish(x, &e));
-	found = index_lookup(x, a, 0);
+	found = look_up(x, a, 0);
 	assert_ptr_not_equal(found, old);
 	assert_int_equal(index_counts(x).published, 1);
 	assert_int_equal(removed, 1);
@@ -318,20 +325,20 @@ static void marks(void **state)
 	store(x, html, "accept");
 	mark = index_mark(x, &html->key, 1000);
 	assert_int_equal(removed, 1);
-	found = index_lookup(x, none, 999);
+	found = look_up(x, none, 999);
 	assert_ptr_equal(found, mark);
 	assert_int_equal(found->phase, ENTRY_MARK);
 	entry_unref(&found);
 	assert_int_equal(index_purge(x, &html->key), 0); /* a mark is no response */
-	assert_null(index_lookup(x, none, 0));
+	assert_null(look_up(x, none, 0));
 	entry_unref(&mark);
 	mark = index_mark(x, &html->key, 1000);
-	assert_null(index_lookup(x, none, 1000)); /* expired */
+	assert_null(look_up(x, none, 1000)); /* expired */
 	assert_int_equal(index_counts(x).published, 0);
 	entry_unref(&mark);
 	mark = index_mark(x, &html->key, 1000);
 	entry_unref(&mark);
-	found = index_lookup(x, none, 0);
+	found = look_up(x, none, 0);
 	assert_int_equal(index_begin(x, none, found, NULL, true, &mark), INDEX_BEGUN);
 	entry_unref(&found);
 	take_head(mark, none, "");
@@ -412,16 +419,16 @@ static void *do_anything(void *arg)
 		static const char *const accepts[] = {"x", "y", NULL};
 		struct question q;
 		const struct index_ask *a = ask(&q, urls[rng_below(&rng, 3)], accepts[rng_below(&rng, 3)], (uint8_t)rng_below(&rng, 2));
-		struct entry *seen = index_lookup(r->index, a, (mono_us)i), *e = NULL, *mark;
+		struct entry *seen = look_up(r->index, a, (mono_us)i), *e = NULL, *mark;
 		struct entry_view view = {0};
 
 		if (seen)
 			entry_look(seen, &view);
-		if (view.head && view.head->vary.n) { /* the variant fits, or it would not have been found */
+		if (view.head && view.head->vary_n) { /* the variant fits, or it would not have been found */
 			struct key_variant ours;
 			struct vary vary;
 
-			vary_parse(head_part(view.head, view.head->vary), &vary);
+			vary_parse(head_vary(view.head), &vary);
 			key_variant(&ours, &vary, a->request);
 			if (!key_variant_same(&ours, &view.variant))
 				atomic_fetch_add(&r->wrong, 1);
