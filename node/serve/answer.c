@@ -207,6 +207,8 @@ void answer_log(struct request *r, bool aborted)
 		line.reply = head_fields(&r->arena, r->view.head);
 	if (r->view.head)
 		line.type = head_part(r->view.head, r->view.head->type);
+	else if (r->own_bytes && r->status != 101)
+		line.type = SPAN("text/plain");
 	accesslog_put(s->accesslog, &line);
 }
 

@@ -167,7 +167,8 @@ static void found(struct request *r, struct entry *e, struct entry_view *view)
 	switch (admitted ? fresh_verdict(&view->head->terms, &r->facts.cc, here, &r->why) : FRESH_REVALIDATE) {
 	case FRESH_SERVE:
 	case FRESH_SERVE_STALE:
-		serve_stored(r, e, view, ACCESSLOG_TCP_MEM_HIT);
+		serve_stored(r, e, view,
+			     view->head->terms.source == FRESH_WHY_NEGATIVE ? ACCESSLOG_TCP_NEGATIVE_HIT : ACCESSLOG_TCP_MEM_HIT);
 		return;
 	case FRESH_SERVE_AND_REVALIDATE:
 		revalidate_aside(r, e, view->head);

@@ -50,6 +50,7 @@ struct engine_lane {
 	struct dialer *dialer;
 	struct pool *pool;
 	struct metrics *metrics;
+	struct flights flights;
 	struct server server;
 };
 
@@ -95,6 +96,7 @@ static inline void engine_lane_start(struct engine *g, unsigned i, X509_STORE *r
 		loop_delay_posts(loop, delay_us, seed);
 	l->metrics = aligned_alloc(64, sizeof(*l->metrics));
 	memset(l->metrics, 0, sizeof(*l->metrics));
+	LIST_INIT(&l->flights);
 	l->dns = dns_new(loop);
 	l->tls = tlsctx_new(roots);
 	l->dialer = dialer_new(loop, l->dns, l->tls, &g->own);
@@ -109,7 +111,8 @@ static inline void engine_lane_start(struct engine *g, unsigned i, X509_STORE *r
 		.secret = g->secret,
 		.connections = &g->connections,
 		.request_ids = &g->request_ids,
-		.fetcher = {.loop = loop, .dialer = l->dialer, .pool = l->pool, .index = g->index, .store = g->store, .metrics = l->metrics},
+		.fetcher = {.flights = &l->flights, .loop = loop, .dialer = l->dialer, .pool = l->pool, .index = g->index, .store = g->store,
+			    .metrics = l->metrics},
 	};
 	server_init(&l->server);
 	l->lane.loop = loop;
@@ -192,6 +195,7 @@ static inline void engine_on_fini(void *arg)
 	struct engine_lane *l = arg;
 
 	server_fini(&l->server);
+	flight_end_all(&l->server.fetcher);
 	pool_free(l->pool);
 	dialer_free(l->dialer);
 	dns_free(l->dns);
@@ -212,7 +216,38 @@ static inline bool engine_is_quiet(struct engine *g, unsigned wait_ms)
 	return false;
 }
 
-/* The bytes that the store holds too many when all is gone: 0 if the accounts are right. */
+struct engine_count {
+	struct engine_lane *lane;
+	bool none;
+};
+
+static inline void engine_on_count(void *arg)
+{
+	struct engine_count *c = arg;
+
+	c->none = LIST_EMPTY(&c->lane->flights);
+}
+
+/* All flights end by themselves, also those that nobody waits for. */
+static inline bool engine_flights_end(struct engine *g, unsigned wait_ms)
+{
+	mono_us end = clock_mono(&clock_system) + (mono_us)wait_ms * 1000;
+
+	for (unsigned i = 0; i < g->n;) {
+		struct engine_count c = {.lane = &g->lanes[i]};
+
+		lane_do(&g->lanes[i].lane, engine_on_count, &c);
+		if (c.none)
+			i++;
+		else if (clock_mono(&clock_system) > end)
+			return false;
+		else
+			engine_sleep_ms(2);
+	}
+	return true;
+}
+
+/* What the store holds too much when all is gone, in bytes: 0 if the accounts are right. */
 static inline uint64_t engine_stop(struct engine *g)
 {
 	uint64_t left;

@@ -692,6 +692,8 @@ static int check_end(struct test *t)
 	       t->cut, t->origin_requests, t->unmodified, (unsigned long long)engine_metric(&t->engine, METRIC_STORED),
 	       (unsigned long long)engine_metric(&t->engine, METRIC_HITS_JOINED),
 	       (unsigned long long)engine_metric(&t->engine, METRIC_HITS_MEMORY));
+	if (!engine_flights_end(&t->engine, WAIT_SECONDS * 1000))
+		fault(t, "a flight does not end, though nobody waits for it");
 	left = engine_stop(&t->engine);
 	if (left)
 		fault(t, "%llu bytes of the store are lost", (unsigned long long)left);

@@ -119,7 +119,7 @@ static void each_name_stands_in_one_block(void **state)
 			assert_int_equal(1, sscanf(line, "# TYPE %127s", found));
 			assert_string_equal(name, found);
 		} else {
-			assert_int_equal(1, sscanf(line, "%127[a-z_]", found));
+			assert_int_equal(1, sscanf(line, "%127[a-z0-9_]", found));
 			assert_string_equal(name, found);
 		}
 		at = (at + 1) % 3;

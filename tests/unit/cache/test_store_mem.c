@@ -148,7 +148,7 @@ static void what_is_kept_is_counted_to_the_byte(void **state)
 	e = look_up(m.index, &a, 0);
 	one = entry_overhead(e) + body_charge(&e->body);
 	assert_int_equal(used(&m), one);
-	assert_int_equal(e->charge, one);
+	assert_int_equal(e->kept.charge, one);
 	assert_true(one > 200000 + 300 && one < 200000 + 2000);
 	assert_true(put(&m, 2, 200000));
 	assert_int_equal(used(&m), 2 * one);
@@ -355,7 +355,7 @@ static void accounts_are_right_after_a_crowd(void **state)
 		struct entry *e = look_up(c.m.index, &a, 0);
 
 		if (e)
-			sum += e->charge;
+			sum += e->kept.charge;
 		entry_unref(&e);
 	}
 	assert_int_equal(used(&c.m), sum);
