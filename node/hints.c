@@ -39,7 +39,8 @@ void hints_print(const struct conf *conf, unsigned loops)
 	char ctl[PATH_MAX];
 
 	find_ctl(ctl, sizeof(ctl));
-	printf("pmcached " PMCACHE_VERSION " is running (%u loop%s). Stop it with Ctrl-C.\n\n", loops, loops == 1 ? "" : "s");
+	printf("pmcached " PMCACHE_VERSION " is running (%u loop%s). Stop it with Ctrl-C.\n\n", loops,
+	       loops == 1 ? "" : "s");
 	print_addresses("proxy that caches https too", &conf->listen.bump);
 	print_addresses("plain proxy", &conf->listen.proxy);
 	printf("  %-28s %s\n", "CA certificate", conf->ca.cert);

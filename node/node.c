@@ -62,7 +62,7 @@ struct lane {
 		struct lane *lane;
 		enum client_door door;
 		struct listener *listener;
-	} *doors;
+	} * doors;
 };
 
 struct node {
@@ -300,17 +300,18 @@ static void lane_init(struct lane *l, struct node *n, int id, struct x509_store_
 		.secret = n->secret,
 		.connections = &n->connections,
 		.request_ids = &n->request_ids,
-		.fetcher = {
-			.flights = &l->flights,
-			.loop = l->loop,
-			.dialer = l->dialer,
-			.pool = l->pool,
-			.index = n->index,
-			.store = n->store,
-			.mint = n->mint,
-			.metrics = l->metrics,
-			.log = n->log,
-		},
+		.fetcher =
+			{
+				.flights = &l->flights,
+				.loop = l->loop,
+				.dialer = l->dialer,
+				.pool = l->pool,
+				.index = n->index,
+				.store = n->store,
+				.mint = n->mint,
+				.metrics = l->metrics,
+				.log = n->log,
+			},
 	};
 	server_init(&l->server);
 }
@@ -497,8 +498,8 @@ struct node *node_start(struct conf *conf, bool run, char *why, size_t why_bytes
 		return NULL;
 	if (run)
 		hints_print(conf, n->n_lanes);
-	log_line(n->log, LOG_NOTICE, "node", "pmcached " PMCACHE_VERSION " serves with %u loop%s, state in %s", n->n_lanes,
-		 n->n_lanes == 1 ? "" : "s", conf->state);
+	log_line(n->log, LOG_NOTICE, "node", "pmcached " PMCACHE_VERSION " serves with %u loop%s, state in %s",
+		 n->n_lanes, n->n_lanes == 1 ? "" : "s", conf->state);
 	return n;
 }
 

@@ -4,14 +4,10 @@
 #include <stdio.h>
 
 static const struct option long_options[] = {
-	{"config", required_argument, NULL, 'c'},
-	{"check-config", no_argument, NULL, 'C'},
-	{"dump-config", no_argument, NULL, 'D'},
-	{"config-reference", no_argument, NULL, 'R'},
-	{"run", no_argument, NULL, 'r'},
-	{"help", no_argument, NULL, 'h'},
-	{"version", no_argument, NULL, 'V'},
-	{NULL, 0, NULL, 0},
+	{"config", required_argument, NULL, 'c'}, {"check-config", no_argument, NULL, 'C'},
+	{"dump-config", no_argument, NULL, 'D'},  {"config-reference", no_argument, NULL, 'R'},
+	{"run", no_argument, NULL, 'r'},          {"help", no_argument, NULL, 'h'},
+	{"version", no_argument, NULL, 'V'},      {NULL, 0, NULL, 0},
 };
 
 void options_help(void)

@@ -4,7 +4,14 @@
 
 #include <stdbool.h>
 
-enum options_action { OPTIONS_SERVE, OPTIONS_CHECK_CONFIG, OPTIONS_DUMP_CONFIG, OPTIONS_CONFIG_REFERENCE, OPTIONS_HELP, OPTIONS_VERSION };
+enum options_action {
+	OPTIONS_SERVE,
+	OPTIONS_CHECK_CONFIG,
+	OPTIONS_DUMP_CONFIG,
+	OPTIONS_CONFIG_REFERENCE,
+	OPTIONS_HELP,
+	OPTIONS_VERSION
+};
 
 struct options {
 	enum options_action action;

@@ -31,7 +31,8 @@ int statefolder_open(const char *path, char *why, size_t why_bytes)
 
 	free(copy);
 	if (made < 0) {
-		snprintf(why, why_bytes, "cannot make the state folder %s: %s; choose another under state", path, strerror(errno));
+		snprintf(why, why_bytes, "cannot make the state folder %s: %s; choose another under state", path,
+			 strerror(errno));
 		return -1;
 	}
 	snprintf(lock, sizeof(lock), "%s/lock", path);
@@ -41,7 +42,8 @@ int statefolder_open(const char *path, char *why, size_t why_bytes)
 		return -1;
 	}
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-		snprintf(why, why_bytes, "another pmcached uses the state folder %s; stop it, or choose another under state", path);
+		snprintf(why, why_bytes,
+			 "another pmcached uses the state folder %s; stop it, or choose another under state", path);
 		close(fd);
 		return -1;
 	}

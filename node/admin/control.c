@@ -75,15 +75,16 @@ static void act(struct talk *t, const struct control_request *r, struct buf *out
 	control_words_error(out, SPAN("unknown command"));
 }
 
+/* Without a request, `bad` says what is wrong with what came. */
 static void answer(struct talk *t, const struct control_request *r, const char *bad)
 {
 	char *text = mem_alloc(ANSWER_BYTES);
 	struct buf out = buf_over(text, ANSWER_BYTES);
 
-	if (bad)
-		control_words_error(&out, span_str(bad));
-	else
+	if (r)
 		act(t, r, &out);
+	else
+		control_words_error(&out, span_str(bad));
 	stream_push(t->stream, buf_span(&out));
 	free(text);
 	talk_end(t, STREAM_CLEAN);
@@ -153,7 +154,8 @@ static int bind_socket(const char *path, char *err, size_t cap)
 	int fd, bound;
 
 	if (n >= sizeof(un.sun_path)) {
-		snprintf(err, cap, "the path of the control socket is too long for a Unix socket (%zu bytes at most): %s",
+		snprintf(err, cap,
+			 "the path of the control socket is too long for a Unix socket (%zu bytes at most): %s",
 			 sizeof(un.sun_path) - 1, path);
 		return -1;
 	}
@@ -172,8 +174,8 @@ static int bind_socket(const char *path, char *err, size_t cap)
 	return fd;
 }
 
-struct control *control_open(struct loop *loop, const char *path, const struct control_actions *actions, void *cookie, char *err,
-			     size_t cap)
+struct control *control_open(struct loop *loop, const char *path, const struct control_actions *actions, void *cookie,
+			     char *err, size_t cap)
 {
 	int fd = bind_socket(path, err, cap);
 	struct control *c;
@@ -196,14 +198,16 @@ struct control *control_open(struct loop *loop, const char *path, const struct c
 void control_close(struct control **cp)
 {
 	struct control *c = *cp;
-	struct talk *t;
+	struct talk *t, *next;
 
 	if (!c)
 		return;
 	CHECK(c, CONTROL_MAGIC);
 	*cp = NULL;
-	while ((t = LIST_FIRST(&c->talks)) != NULL)
+	for (t = LIST_FIRST(&c->talks); t; t = next) {
+		next = LIST_NEXT(t, entry);
 		talk_end(t, STREAM_CUT);
+	}
 	fdwatch_free(c->watch);
 	close(c->fd);
 	unlink(c->path);

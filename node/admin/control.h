@@ -18,7 +18,8 @@ struct control_actions {
 };
 
 /* Makes the socket; one that a dead process left behind is replaced. NULL with a sentence in err. */
-struct control *control_open(struct loop *, const char *path, const struct control_actions *, void *cookie, char *err, size_t err_cap);
+struct control *control_open(struct loop *, const char *path, const struct control_actions *, void *cookie, char *err,
+			     size_t err_cap);
 /* Removes the socket. Clears *c. */
 void control_close(struct control **c);
 

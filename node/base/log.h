@@ -18,7 +18,8 @@ void log_set_level(struct log *, enum log_level);
 void log_free(struct log *);
 
 /* `where` is the module in one word ("tls", "upstream"). Control characters in the text are escaped. A NULL log is silent. */
-__attribute__((format(printf, 4, 5))) void log_line(struct log *, enum log_level, const char *where, const char *fmt, ...);
+__attribute__((format(printf, 4, 5))) void log_line(struct log *, enum log_level, const char *where, const char *fmt,
+						    ...);
 
 int log_level_parse(const char *name, enum log_level *out); /* "error" … "debug"; -1 for another word */
 const char *log_level_name(enum log_level);

@@ -9,48 +9,48 @@
 #include <stdint.h>
 
 #define METRIC_TABLE(X)                                                                                                \
-	X(CONNECTIONS, "connections_total", "client connections accepted")                                              \
-	X(CONNECTIONS_NOW, "connections", "client connections open now (gauge)")                                        \
-	X(CONNECTIONS_REFUSED, "connections_refused_total", "connections refused by limits or access.clients")          \
-	X(REQUESTS, "requests_total", "requests answered")                                                              \
-	X(HITS_MEMORY, "hits_memory_total", "answers from memory")                                                      \
-	X(HITS_JOINED, "hits_joined_total", "answers from a fetch that another request had begun")                      \
-	X(HITS_REVALIDATED, "hits_revalidated_total", "answers from cache after the origin said 304")                   \
-	X(HITS_STALE, "hits_stale_total", "stale answers, the origin being unreachable")                                \
-	X(MISSES, "misses_total", "answers fetched and eligible to be stored")                                          \
-	X(BYPASSES, "bypasses_total", "answers that could not come from the cache (method, pass, private)")             \
-	X(ERRORS, "errors_total", "answers that this node made because something failed")                               \
-	X(DENIED, "denied_total", "requests that access rules refused")                                                 \
-	X(TUNNELS, "tunnels_total", "CONNECTs passed on blindly")                                                       \
-	X(BUMPS, "bumps_total", "TLS handshakes with clients finished under a minted leaf")                             \
-	X(BUMPS_RESUMED, "bumps_resumed_total", "of these, resumed by ticket")                                          \
-	X(TLS_CLIENT_REJECTED, "tls_client_rejected_total", "clients that did not trust the CA")                        \
-	X(BYTES_TO_CLIENTS, "client_bytes_sent_total", "bytes of answers sent to clients, heads included")              \
-	X(BYTES_FROM_CLIENTS, "client_bytes_received_total", "bytes of request bodies")                                 \
-	X(BYTES_FROM_CACHE, "cache_bytes_sent_total", "body bytes that came from the cache")                            \
-	X(UPSTREAM_REQUESTS, "upstream_requests_total", "requests sent to origins")                                     \
-	X(UPSTREAM_BYTES, "upstream_bytes_received_total", "body bytes received from origins")                          \
-	X(UPSTREAM_FAILURES, "upstream_failures_total", "upstream requests that failed")                                \
-	X(UPSTREAM_RETRIES, "upstream_retries_total", "requests sent again because an idle link had died")              \
-	X(UPSTREAM_LINKS, "upstream_links_total", "connections made to origins")                                        \
-	X(UPSTREAM_LINKS_REUSED, "upstream_links_reused_total", "requests sent on a pooled link")                       \
-	X(UPSTREAM_TLS_RESUMED, "upstream_tls_resumed_total", "upstream TLS handshakes resumed")                        \
-	X(INTEGRITY_FAILURES, "integrity_failures_total", "bodies that did not fit their length or digest")             \
-	X(INTEGRITY_PATH, "integrity_failures_path_total", "of these, by a digest in the path")                         \
-	X(INTEGRITY_DIGEST, "integrity_failures_digest_total", "of these, by Repr-Digest, Content-Digest or Digest")    \
-	X(INTEGRITY_CONTENT_MD5, "integrity_failures_content_md5_total", "of these, by Content-MD5")                    \
-	X(INTEGRITY_X_CHECKSUM, "integrity_failures_x_checksum_total", "of these, by X-Checksum-Sha1 and the like")     \
-	X(INTEGRITY_PACOTE, "integrity_failures_pacote_total", "of these, by the client's pacote-integrity")            \
-	X(STORED, "stored_total", "responses stored")                                                                   \
-	X(EVICTED, "evicted_total", "stored responses evicted to make room")                                            \
-	X(PURGED, "purged_total", "stored responses purged")                                                            \
+	X(CONNECTIONS, "connections_total", "client connections accepted")                                             \
+	X(CONNECTIONS_NOW, "connections", "client connections open now (gauge)")                                       \
+	X(CONNECTIONS_REFUSED, "connections_refused_total", "connections refused by limits or access.clients")         \
+	X(REQUESTS, "requests_total", "requests answered")                                                             \
+	X(HITS_MEMORY, "hits_memory_total", "answers from memory")                                                     \
+	X(HITS_JOINED, "hits_joined_total", "answers from a fetch that another request had begun")                     \
+	X(HITS_REVALIDATED, "hits_revalidated_total", "answers from cache after the origin said 304")                  \
+	X(HITS_STALE, "hits_stale_total", "stale answers, the origin being unreachable")                               \
+	X(MISSES, "misses_total", "answers fetched and eligible to be stored")                                         \
+	X(BYPASSES, "bypasses_total", "answers that could not come from the cache (method, pass, private)")            \
+	X(ERRORS, "errors_total", "answers that this node made because something failed")                              \
+	X(DENIED, "denied_total", "requests that access rules refused")                                                \
+	X(TUNNELS, "tunnels_total", "CONNECTs passed on blindly")                                                      \
+	X(BUMPS, "bumps_total", "TLS handshakes with clients finished under a minted leaf")                            \
+	X(BUMPS_RESUMED, "bumps_resumed_total", "of these, resumed by ticket")                                         \
+	X(TLS_CLIENT_REJECTED, "tls_client_rejected_total", "clients that did not trust the CA")                       \
+	X(BYTES_TO_CLIENTS, "client_bytes_sent_total", "bytes of answers sent to clients, heads included")             \
+	X(BYTES_FROM_CLIENTS, "client_bytes_received_total", "bytes of request bodies")                                \
+	X(BYTES_FROM_CACHE, "cache_bytes_sent_total", "body bytes that came from the cache")                           \
+	X(UPSTREAM_REQUESTS, "upstream_requests_total", "requests sent to origins")                                    \
+	X(UPSTREAM_BYTES, "upstream_bytes_received_total", "body bytes received from origins")                         \
+	X(UPSTREAM_FAILURES, "upstream_failures_total", "upstream requests that failed")                               \
+	X(UPSTREAM_RETRIES, "upstream_retries_total", "requests sent again because an idle link had died")             \
+	X(UPSTREAM_LINKS, "upstream_links_total", "connections made to origins")                                       \
+	X(UPSTREAM_LINKS_REUSED, "upstream_links_reused_total", "requests sent on a pooled link")                      \
+	X(UPSTREAM_TLS_RESUMED, "upstream_tls_resumed_total", "upstream TLS handshakes resumed")                       \
+	X(INTEGRITY_FAILURES, "integrity_failures_total", "bodies that did not fit their length or digest")            \
+	X(INTEGRITY_PATH, "integrity_failures_path_total", "of these, by a digest in the path")                        \
+	X(INTEGRITY_DIGEST, "integrity_failures_digest_total", "of these, by Repr-Digest, Content-Digest or Digest")   \
+	X(INTEGRITY_CONTENT_MD5, "integrity_failures_content_md5_total", "of these, by Content-MD5")                   \
+	X(INTEGRITY_X_CHECKSUM, "integrity_failures_x_checksum_total", "of these, by X-Checksum-Sha1 and the like")    \
+	X(INTEGRITY_PACOTE, "integrity_failures_pacote_total", "of these, by the client's pacote-integrity")           \
+	X(STORED, "stored_total", "responses stored")                                                                  \
+	X(EVICTED, "evicted_total", "stored responses evicted to make room")                                           \
+	X(PURGED, "purged_total", "stored responses purged")                                                           \
 	X(LOG_DROPPED, "log_lines_dropped_total", "access log lines dropped because the file was too slow")
 
 enum metric {
 #define X(id, name, what) METRIC_##id,
 	METRIC_TABLE(X)
 #undef X
-	METRIC_COUNT
+		METRIC_COUNT
 };
 
 /* One loop's row; a cache line of its own before and after by its allocation. */

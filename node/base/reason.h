@@ -75,7 +75,7 @@
 	X(REPLY_TOO_LARGE, 502, "reply-too-large", "the answer is larger than limits.reply_body allows")               \
 	/* cache */                                                                                                    \
 	X(ONLY_IF_CACHED, 504, "only-if-cached", "not in cache, and the request says only-if-cached")                  \
-	X(OFFLINE, 504, "offline", "not in cache, and this node is offline (cache.offline)")                            \
+	X(OFFLINE, 504, "offline", "not in cache, and this node is offline (cache.offline)")                           \
 	X(INTEGRITY, 502, "integrity", "the body does not fit its digest or length")                                   \
 	X(NO_MEMORY, 503, "no-memory", "this node has no memory left for the request")                                 \
 	X(ABORTED, 0, "aborted", "the client went away")                                                               \

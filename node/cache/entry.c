@@ -23,7 +23,7 @@ struct watchers {
 	struct entry_filler filler;
 	bool has_filler, filler_told;
 	char *detail; /* of a failure */
-	unsigned n; /* watches in all */
+	unsigned n;   /* watches in all */
 };
 
 /* ---- heads ---- */
@@ -194,8 +194,8 @@ static struct watchset *set_of(struct watchers *w, struct loop *loop)
 	struct watchset *set;
 
 	LIST_FOREACH(set, &w->sets, link)
-		if (set->loop == loop)
-			return set;
+	if (set->loop == loop)
+		return set;
 	return NULL;
 }
 
@@ -222,8 +222,8 @@ static void set_unref(struct watchset *set)
 	entry_unref(&e);
 }
 
-void entry_watch_start(struct entry_watch *w, struct entry *e, struct loop *loop, uint64_t from, entry_on_change_f *on_change,
-		       void *cookie)
+void entry_watch_start(struct entry_watch *w, struct entry *e, struct loop *loop, uint64_t from,
+		       entry_on_change_f *on_change, void *cookie)
 {
 	struct watchers *all;
 	struct watchset *set;
@@ -340,7 +340,8 @@ static void wake(struct watchers *all, struct loop *self)
 {
 	struct watchset *set;
 
-	LIST_FOREACH(set, &all->sets, link) {
+	LIST_FOREACH(set, &all->sets, link)
+	{
 		if (set->posted)
 			continue;
 		set->posted = true;
@@ -457,9 +458,9 @@ struct entry_readers entry_readers(struct entry *e, bool told)
 			e->watchers->filler_told = false;
 		r.n = e->watchers->n;
 		LIST_FOREACH(set, &e->watchers->sets, link)
-			TAILQ_FOREACH(w, &set->watches, link)
-				if (w->pos < r.slowest)
-					r.slowest = w->pos;
+		TAILQ_FOREACH(w, &set->watches, link)
+		if (w->pos < r.slowest)
+			r.slowest = w->pos;
 	}
 	if (!e->stored && r.slowest > 0)
 		e->begun_to_go = true;

@@ -45,16 +45,17 @@ struct head_part {
 struct head {
 	_Atomic unsigned refs;
 	uint16_t status;
-	bool has_length;      /* the origin said how long the body is */
+	bool has_length; /* the origin said how long the body is */
 	bool is_html;
-	uint64_t length;      /* of the body, if has_length */
-	mono_us received;     /* when the head came: ages count from here */
+	uint64_t length;             /* of the body, if has_length */
+	mono_us received;            /* when the head came: ages count from here */
 	wall_ms date, last_modified; /* HTTPDATE_NONE: not given */
 	struct fresh_terms terms;
 	struct head_part etag, type; /* within the fields */
 	uint32_t n;                  /* bytes of fields */
 	uint16_t phrase_n, vary_n, url_n;
-	char text[]; /* end-to-end fields, formatted, each with CRLF; then the reason phrase, Vary in normal form, and the store-id */
+	char text
+		[]; /* end-to-end fields, formatted, each with CRLF; then the reason phrase, Vary in normal form, and the store-id */
 };
 
 struct head *head_ref(struct head *);
@@ -92,10 +93,10 @@ enum entry_phase { ENTRY_NEW, ENTRY_FILLING, ENTRY_COMPLETE, ENTRY_FAILED, ENTRY
 
 /* What came of a flight for those who wait, in phases COMPLETE and FAILED. */
 enum entry_outcome {
-	ENTRY_FILLED,      /* here is the response */
+	ENTRY_FILLED,       /* here is the response */
 	ENTRY_NOT_MODIFIED, /* 304 to the flight's own condition: the stored response has been freshened, look again */
-	ENTRY_LOOK_AGAIN,  /* the answer is for one variant or one requester only, and not for you: look again */
-	ENTRY_BROKEN,      /* `why` */
+	ENTRY_LOOK_AGAIN,   /* the answer is for one variant or one requester only, and not for you: look again */
+	ENTRY_BROKEN,       /* `why` */
 };
 
 struct watchers; /* entry.c: only while the entry is filled or watched */
@@ -125,20 +126,20 @@ struct entry {
 			uint64_t charge; /* bytes that this entry costs */
 		} kept;
 	};
-	uint32_t evict_refs;       /* the store's lock */
-	_Atomic uint32_t hits;     /* since it was last weighed */
-	uint8_t phase;             /* [s] enum entry_phase */
-	uint8_t outcome;           /* [s] enum entry_outcome */
-	uint8_t why;               /* [s] enum reason, for ENTRY_BROKEN */
-	bool in_index;             /* [s] */
-	bool is_pending;           /* [s] in the map of pending ones */
-	bool joinable;             /* [s] pending: others may wait for it */
-	bool shared;               /* [s] those who have joined may read it */
-	bool guarded;              /* [s] stored from an authorised request: only for credentials in `passes` */
-	bool stored;               /* [s] kept whole; false: a window over a body that goes by */
-	bool begun_to_go;          /* [s] not stored: the window has left the beginning; who comes now comes too late */
-	bool purged;               /* [s] pending: must not be published any more */
-	uint8_t n_passes;          /* [s] */
+	uint32_t evict_refs;   /* the store's lock */
+	_Atomic uint32_t hits; /* since it was last weighed */
+	uint8_t phase;         /* [s] enum entry_phase */
+	uint8_t outcome;       /* [s] enum entry_outcome */
+	uint8_t why;           /* [s] enum reason, for ENTRY_BROKEN */
+	bool in_index;         /* [s] */
+	bool is_pending;       /* [s] in the map of pending ones */
+	bool joinable;         /* [s] pending: others may wait for it */
+	bool shared;           /* [s] those who have joined may read it */
+	bool guarded;          /* [s] stored from an authorised request: only for credentials in `passes` */
+	bool stored;           /* [s] kept whole; false: a window over a body that goes by */
+	bool begun_to_go;      /* [s] not stored: the window has left the beginning; who comes now comes too late */
+	bool purged;           /* [s] pending: must not be published any more */
+	uint8_t n_passes;      /* [s] */
 	union {
 		struct entry_pass *passes; /* [s] at most ENTRY_MAX_PASSES, the oldest goes; not of a mark */
 		mono_us mark_until;        /* [s] ENTRY_MARK */
@@ -182,7 +183,7 @@ typedef void entry_on_change_f(void *cookie);
 /* Embedded in whoever waits; belongs to its loop's thread. */
 struct entry_watch {
 	TAILQ_ENTRY(entry_watch) link;
-	unsigned round; /* of the walk that has told it last */
+	unsigned round;      /* of the walk that has told it last */
 	struct entry *entry; /* NULL: not watching */
 	struct loop *loop;
 	void *set;
@@ -193,7 +194,8 @@ struct entry_watch {
 
 /* From now on on_change comes (never from inside) whenever something of the entry has changed, until entry_watch_stop. Look once
  * after starting: what changed before is not told. Holds a reference. `from` is the reader's position. */
-void entry_watch_start(struct entry_watch *, struct entry *, struct loop *, uint64_t from, entry_on_change_f *, void *cookie);
+void entry_watch_start(struct entry_watch *, struct entry *, struct loop *, uint64_t from, entry_on_change_f *,
+		       void *cookie);
 /* The reader has come this far: lets a window move on. */
 void entry_watch_advance(struct entry_watch *, uint64_t pos);
 /* Harmless when not watching. */

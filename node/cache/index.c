@@ -25,8 +25,8 @@ struct index {
 /* What map_find is asked for. */
 struct wanted {
 	const struct key *key;
-	const struct key_variant *variant;   /* NULL: any */
-	const struct key_credential *who;    /* pending only; NULL: any */
+	const struct key_variant *variant; /* NULL: any */
+	const struct key_credential *who;  /* pending only; NULL: any */
 };
 
 static struct entry *entry_of(struct map_node *node)
@@ -190,8 +190,8 @@ static struct entry *find_joinable(struct shard *s, const struct index_ask *ask,
 	return node && entry_of(node)->joinable ? entry_of(node) : NULL;
 }
 
-enum index_begin index_begin(struct index *x, const struct index_ask *ask, const struct entry *seen, const struct head *seen_head,
-			     bool may_join, struct entry **out)
+enum index_begin index_begin(struct index *x, const struct index_ask *ask, const struct entry *seen,
+			     const struct head *seen_head, bool may_join, struct entry **out)
 {
 	struct shard *s = shard_of(x, &ask->key);
 	struct key_variant variant;

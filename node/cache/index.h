@@ -30,15 +30,15 @@ struct index_ask {
 struct entry *index_lookup(struct index *, const struct index_ask *, mono_us now, bool *other_variant);
 
 enum index_begin {
-	INDEX_BEGUN,   /* *out is a new pending entry; the caller begins a flight, and owns the flight's reference too */
-	INDEX_JOINED,  /* *out is somebody else's pending entry */
+	INDEX_BEGUN,  /* *out is a new pending entry; the caller begins a flight, and owns the flight's reference too */
+	INDEX_JOINED, /* *out is somebody else's pending entry */
 	INDEX_CHANGED, /* look up again: what is published is no longer what you saw */
 };
 
 /* `seen` and `seen_head`: what index_lookup gave (NULL: nothing). may_join false: never JOINED, and nobody joins the new one. *out
  * carries one reference. */
-enum index_begin index_begin(struct index *, const struct index_ask *, const struct entry *seen, const struct head *seen_head,
-			     bool may_join, struct entry **out);
+enum index_begin index_begin(struct index *, const struct index_ask *, const struct entry *seen,
+			     const struct head *seen_head, bool may_join, struct entry **out);
 
 /* A private entry, not in the index at all: for what is neither looked up nor stored. One reference. */
 struct entry *index_private(struct index *);

@@ -37,7 +37,8 @@ void key_variant(struct key_variant *variant, const struct vary *vary, const str
 	variant->b[0] |= 1; /* never the one that stands for "does not vary" */
 }
 
-void key_credential(struct key_credential *out, const uint8_t secret[32], struct span authorization, struct span userinfo)
+void key_credential(struct key_credential *out, const uint8_t secret[32], struct span authorization,
+		    struct span userinfo)
 {
 	uint8_t digest[SHA256_BYTES];
 	char text[512];

@@ -40,7 +40,8 @@ static uint64_t whole_length(const struct deliver *d, const struct deliver_ask *
 }
 
 /* Range (RFC 9110 §14.2): only of a 200 to GET whose length is known and whose bytes are all to be had. */
-static void apply_range(struct deliver *d, const struct deliver_ask *ask, const struct entity *entity, struct buf *content_range)
+static void apply_range(struct deliver *d, const struct deliver_ask *ask, const struct entity *entity,
+			struct buf *content_range)
 {
 	struct range range;
 	uint64_t start, n;

@@ -13,13 +13,13 @@ struct deliver {
 	struct entry *entry; /* shared */
 	struct head *head;   /* shared */
 	struct stream *stream;
-	int status;          /* as sent */
+	int status; /* as sent */
 	bool has_body, chunked, close_after;
-	bool complete;       /* the entry is: its length will not change */
-	uint64_t left;       /* of the body, to be sent; UINT64_MAX: until the entry ends */
-	uint64_t start;      /* where in the entry's body to begin */
+	bool complete;  /* the entry is: its length will not change */
+	uint64_t left;  /* of the body, to be sent; UINT64_MAX: until the entry ends */
+	uint64_t start; /* where in the entry's body to begin */
 	struct body_at at;
-	char *head_text;     /* the head, or what is left of it: in the caller's room at first, then on the heap */
+	char *head_text; /* the head, or what is left of it: in the caller's room at first, then on the heap */
 	bool in_room;
 	size_t head_at, head_n;
 	uint64_t frame_left; /* of the current chunk of the coding */

@@ -33,8 +33,10 @@ int errpage_format(struct buf *b, const struct errpage *e)
 
 	put_text(&body, e);
 	http1_format_status_line(b, status, SPAN(""));
-	buf_put_str(b, "Content-Type: text/plain; charset=utf-8\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
-		       "X-Pmcache-Error: ");
+	buf_put_str(
+		b,
+		"Content-Type: text/plain; charset=utf-8\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
+		"X-Pmcache-Error: ");
 	buf_put_str(b, reason_word(e->why));
 	buf_put_str(b, "\r\nContent-Length: ");
 	buf_put_u64(b, body.n);

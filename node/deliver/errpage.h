@@ -13,12 +13,12 @@
 
 struct errpage {
 	enum reason why;
-	int status;           /* 0: as the reason has it */
-	struct span url;      /* without query and userinfo; may be empty */
-	struct span detail;   /* may be empty */
+	int status;         /* 0: as the reason has it */
+	struct span url;    /* without query and userinfo; may be empty */
+	struct span detail; /* may be empty */
 	struct span node;
 	uint64_t request_id;
-	struct span extra;    /* whole field lines: X-Cache, Cache-Status */
+	struct span extra; /* whole field lines: X-Cache, Cache-Status */
 	bool head_only, close, http10;
 };
 

@@ -33,8 +33,9 @@ static bool settle_terms(struct flight *f)
 	if (!f->answer.earned || first_bytes_fit(f))
 		return true;
 	f->answer.earned = false;
-	log_line(f->fetcher->log, LOG_WARNING, "cache", "%.*s%.*s does not look like what its name says; not kept for good",
-		 SPAN_ARG(f->url.host), SPAN_ARG(f->url.path));
+	log_line(f->fetcher->log, LOG_WARNING, "cache",
+		 "%.*s%.*s does not look like what its name says; not kept for good", SPAN_ARG(f->url.host),
+		 SPAN_ARG(f->url.path));
 	if (fresh_may_store(&f->facts, &f->answer, &why) == FRESH_STORE_NO)
 		return false;
 	fresh_terms(&f->answer, &terms);

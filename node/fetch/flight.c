@@ -168,10 +168,12 @@ void flight_send_end(struct flight *f)
 
 void flight_end_all(const struct fetcher *c)
 {
-	struct flight *f;
+	struct flight *f, *next;
 
-	while ((f = LIST_FIRST(c->flights)) != NULL)
+	for (f = LIST_FIRST(c->flights); f; f = next) {
+		next = LIST_NEXT(f, entry_of_all);
 		flight__end(f, ENTRY_BROKEN, REASON_SHUTTING_DOWN);
+	}
 }
 
 const char *flight_peer(const struct flight *f)

@@ -63,12 +63,12 @@ struct flight_ask {
 	struct span client; /* address of the one who asks, for headers.forwarded_for */
 	struct path_facts path;
 	struct fresh_request facts;
-	struct key key;        /* of the URL: what an unsafe method makes invalid (RFC 9111 §4.4) */
+	struct key key; /* of the URL: what an unsafe method makes invalid (RFC 9111 §4.4) */
 	struct key_credential who;
-	struct entry *entry;   /* one reference taken; pending, or private */
-	struct entry *stale;   /* shared; NULL: nothing to revalidate */
-	bool store;            /* may be stored: a GET with an entry that is pending */
-	bool whole;            /* conditions and range of the client are left out: the whole response is wanted */
+	struct entry *entry; /* one reference taken; pending, or private */
+	struct entry *stale; /* shared; NULL: nothing to revalidate */
+	bool store;          /* may be stored: a GET with an entry that is pending */
+	bool whole;          /* conditions and range of the client are left out: the whole response is wanted */
 	const struct flight_owner *owner; /* NULL: none */
 	void *cookie;
 };

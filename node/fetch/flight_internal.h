@@ -35,11 +35,11 @@ struct flight {
 	/* on the way */
 	struct dial *dial;
 	struct exchange *exchange;
-	struct span origin;     /* pool's name of it, NUL-ended */
+	struct span origin; /* pool's name of it, NUL-ended */
 	char peer[ADDR_TEXT_BYTES];
-	bool conditional;       /* our own condition is in the request */
+	bool conditional; /* our own condition is in the request */
 	bool retried;
-	bool upload_begun;          /* bytes of the owner's body have gone out: no second try */
+	bool upload_begun; /* bytes of the owner's body have gone out: no second try */
 	wall_ms request_time;
 	struct deferred job;
 
@@ -50,7 +50,7 @@ struct flight {
 	struct integrity integrity;
 	size_t held; /* bytes behind the published ones that wait for what integrity says: 0 or 1 */
 	bool stored, guarded;
-	bool paused;       /* the window is full */
+	bool paused; /* the window is full */
 	bool upload_done;
 	bool ended, post_pending; /* flight.c: freed when all who know it have let go */
 };

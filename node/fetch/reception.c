@@ -17,7 +17,8 @@ static void not_modified(struct flight *f, const struct http1_response *r)
 	mono_us now = loop_now(c->loop);
 	struct link *link;
 
-	entry_swap_head(f->stale, stored_head_freshen(f->stale_head, r, &f->path, f->request_time, now, loop_wall(c->loop)));
+	entry_swap_head(f->stale,
+			stored_head_freshen(f->stale_head, r, &f->path, f->request_time, now, loop_wall(c->loop)));
 	entry_admit(f->stale, &f->who, mono_after(now, PASS_MS));
 	link = r->status == 304 ? exchange_finish(&f->exchange) : NULL;
 	if (link)
@@ -132,17 +133,22 @@ void reception_take(struct flight *f, const struct http1_response *r)
 	vary_read(&r->fields, &vary);
 	if (!vary.star)
 		key_variant(&terms.variant, &vary, &f->request->fields);
-	f->guarded = terms.guarded = verdict == FRESH_STORE_AUTH_CLASS ||
-				     (verdict == FRESH_STORE_AUTH_RFC && f->policy->cache.authorized == POLICY_AUTH_CREDENTIAL);
-	terms.shared = verdict != FRESH_STORE_NO || (f->store && why == FRESH_WHY_USELESS && !f->facts.has_authorization);
-	terms.stored = verdict != FRESH_STORE_NO && !(r->length_known && (r->length > most || r->length > f->policy->cache.max_object));
+	f->guarded = terms.guarded =
+		verdict == FRESH_STORE_AUTH_CLASS ||
+		(verdict == FRESH_STORE_AUTH_RFC && f->policy->cache.authorized == POLICY_AUTH_CREDENTIAL);
+	terms.shared =
+		verdict != FRESH_STORE_NO || (f->store && why == FRESH_WHY_USELESS && !f->facts.has_authorization);
+	terms.stored = verdict != FRESH_STORE_NO &&
+		       !(r->length_known && (r->length > most || r->length > f->policy->cache.max_object));
 	terms.joinable = terms.stored;
 	f->stored = terms.stored;
 	if (!terms.joinable)
 		index_withdraw(c->index, f->entry);
 	if (f->store && is_private(why))
 		remember_private(f);
-	entry_set_head(f->entry, stored_head_make(r, &f->answer, f->store_id, terms.stored, loop_now(c->loop), loop_wall(c->loop)),
-		       &terms);
+	entry_set_head(
+		f->entry,
+		stored_head_make(r, &f->answer, f->store_id, terms.stored, loop_now(c->loop), loop_wall(c->loop)),
+		&terms);
 	fill_begin(f, r);
 }

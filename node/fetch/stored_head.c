@@ -68,7 +68,8 @@ static void find_parts(struct head *h)
 		struct span media = span_trim(span_upto(type->value, span_find(type->value, ';')));
 
 		h->type = (struct head_part){(uint32_t)(media.p - copy), (uint32_t)media.n};
-		h->is_html = span_eq_icase(media, SPAN("text/html")) || span_eq_icase(media, SPAN("application/xhtml+xml"));
+		h->is_html =
+			span_eq_icase(media, SPAN("text/html")) || span_eq_icase(media, SPAN("application/xhtml+xml"));
 	}
 	free(copy);
 	free(fields);
@@ -87,8 +88,8 @@ static void put_date(struct buf *b, const struct hdrs *fields, wall_ms t)
 
 /* ---- from a response ---- */
 
-struct head *stored_head_make(const struct http1_response *r, const struct fresh_response *facts, struct span store_id, bool stored,
-			      mono_us received, wall_ms received_wall)
+struct head *stored_head_make(const struct http1_response *r, const struct fresh_response *facts, struct span store_id,
+			      bool stored, mono_us received, wall_ms received_wall)
 {
 	char *text = mem_alloc(MOST_HEAD_BYTES);
 	struct buf b = buf_over(text, MOST_HEAD_BYTES);
@@ -166,8 +167,9 @@ static struct pieces pieces_of(const struct head *h)
 	return (struct pieces){span_of(h->text, h->n), head_phrase(h), head_vary(h), head_url(h)};
 }
 
-struct head *stored_head_freshen(const struct head *old, const struct http1_response *not_modified, const struct path_facts *path,
-				 wall_ms request_time, mono_us received, wall_ms received_wall)
+struct head *stored_head_freshen(const struct head *old, const struct http1_response *not_modified,
+				 const struct path_facts *path, wall_ms request_time, mono_us received,
+				 wall_ms received_wall)
 {
 	struct hdrs *before = NEW(struct hdrs), *merged = NEW(struct hdrs);
 	char *copy = parse_fields(old, before), *text = mem_alloc(MOST_HEAD_BYTES);

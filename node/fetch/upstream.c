@@ -8,7 +8,8 @@
 
 #define BIT(id) (1ull << HDR_##id)
 #define CONDITIONS                                                                                                     \
-	(BIT(IF_MATCH) | BIT(IF_NONE_MATCH) | BIT(IF_MODIFIED_SINCE) | BIT(IF_UNMODIFIED_SINCE) | BIT(IF_RANGE) | BIT(RANGE))
+	(BIT(IF_MATCH) | BIT(IF_NONE_MATCH) | BIT(IF_MODIFIED_SINCE) | BIT(IF_UNMODIFIED_SINCE) | BIT(IF_RANGE) |      \
+	 BIT(RANGE))
 /* What clients say of the way they came is not to be trusted, and is nobody's business upstream. */
 #define FROM_CLIENTS (BIT(HOST) | BIT(X_FORWARDED_FOR) | BIT(FORWARDED) | BIT(VIA))
 
@@ -129,8 +130,8 @@ static void on_send(void *cookie)
 
 static bool may_retry(const struct flight *f)
 {
-	return !f->retried && exchange_link(f->exchange)->used > 1 && exchange_is_silent(f->exchange) && !f->upload_begun &&
-	       http1_method_is_idempotent(f->request->method);
+	return !f->retried && exchange_link(f->exchange)->used > 1 && exchange_is_silent(f->exchange) &&
+	       !f->upload_begun && http1_method_is_idempotent(f->request->method);
 }
 
 static void on_failed(void *cookie, enum reason why)
@@ -139,7 +140,8 @@ static void on_failed(void *cookie, enum reason why)
 	enum entry_phase phase;
 
 	CHECK(f, FLIGHT_MAGIC);
-	if (may_retry(f) && (why == REASON_UPSTREAM_CLOSED || why == REASON_UPSTREAM_RESET || why == REASON_UPSTREAM_CUT)) {
+	if (may_retry(f) &&
+	    (why == REASON_UPSTREAM_CLOSED || why == REASON_UPSTREAM_RESET || why == REASON_UPSTREAM_CUT)) {
 		f->retried = true;
 		metric_add(f->fetcher->metrics, METRIC_UPSTREAM_RETRIES, 1);
 		exchange_cancel(&f->exchange);

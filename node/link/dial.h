@@ -27,18 +27,19 @@ void dialer_free(struct dialer *);
 struct dial_target {
 	struct span host; /* name or address, without brackets; copied */
 	uint16_t port;
-	bool https;       /* TLS; the certificate must be valid for `tls_host` */
+	bool https; /* TLS; the certificate must be valid for `tls_host` */
 	/* What the certificate must be valid for, and SNI; empty: host. Differs when a client CONNECTs to an address but names a host
 	 * in its ClientHello. */
 	struct span tls_host;
 };
 
 struct dial_report {
-	enum reason why;                /* REASON_NONE: connected */
-	char detail[DIAL_DETAIL_BYTES]; /* more in words: "registry.test: 127.0.0.1:443: certificate has expired"; may be empty */
-	struct addr addr;               /* the one connected, or tried last; len 0: none */
-	struct origin_cert *cert;       /* borrowed during the callback, or NULL (plain, resumed, failed) */
-	bool resumed;                   /* the TLS session */
+	enum reason why; /* REASON_NONE: connected */
+	char detail
+		[DIAL_DETAIL_BYTES]; /* more in words: "registry.test: 127.0.0.1:443: certificate has expired"; may be empty */
+	struct addr addr;            /* the one connected, or tried last; len 0: none */
+	struct origin_cert *cert; /* borrowed during the callback, or NULL (plain, resumed, failed) */
+	bool resumed;             /* the TLS session */
 };
 
 /* `s` is the callback's to take; NULL when report->why says why not. Never from inside dial_start. */

@@ -19,7 +19,7 @@ struct exchange {
 	const struct exchange_on *on;
 	void *cookie;
 	struct exchange_ask ask; /* head is gone after the start */
-	struct timer deadline; /* of the answer */
+	struct timer deadline;   /* of the answer */
 	enum reason deadline_why;
 	struct timer send_deadline;
 	struct deferred job; /* goes on reading, or tells of a failure */
@@ -120,7 +120,8 @@ static void on_job(void *arg)
 	on_ready(arg, STREAM_READ);
 }
 
-struct exchange *exchange_start(struct link **link, const struct exchange_ask *ask, const struct exchange_on *on, void *cookie)
+struct exchange *exchange_start(struct link **link, const struct exchange_ask *ask, const struct exchange_on *on,
+				void *cookie)
 {
 	struct exchange *x = NEW(struct exchange);
 	struct stream *s = (*link)->stream;
@@ -257,7 +258,8 @@ static void begin_body(struct exchange *x, const struct http1_response *r)
 	x->left = r->body == HTTP1_BODY_LENGTH ? r->length : 0;
 	x->in_at += r->head_bytes;
 	x->scanned = 0;
-	x->receive = r->body == HTTP1_BODY_NONE || (r->body == HTTP1_BODY_LENGTH && r->length == 0) ? RECV_DONE : RECV_BODY;
+	x->receive =
+		r->body == HTTP1_BODY_NONE || (r->body == HTTP1_BODY_LENGTH && r->length == 0) ? RECV_DONE : RECV_BODY;
 	timer_clear(&x->deadline);
 }
 
@@ -527,7 +529,8 @@ struct link *exchange_finish(struct exchange **xp)
 {
 	struct exchange *x = *xp;
 	struct link *link = x->link;
-	bool reusable = x->receive == RECV_DONE && x->keep_alive && x->sent && x->in_at == x->in_n && x->body != HTTP1_BODY_CLOSE;
+	bool reusable = x->receive == RECV_DONE && x->keep_alive && x->sent && x->in_at == x->in_n &&
+			x->body != HTTP1_BODY_CLOSE;
 
 	CHECK(x, EXCHANGE_MAGIC);
 	stream_set_handler(link->stream, NULL, NULL);

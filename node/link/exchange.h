@@ -34,7 +34,8 @@ struct exchange_on {
 };
 
 /* Takes the link. `on` must live as long as the exchange. */
-struct exchange *exchange_start(struct link **, const struct exchange_ask *, const struct exchange_on *on, void *cookie);
+struct exchange *exchange_start(struct link **, const struct exchange_ask *, const struct exchange_on *on,
+				void *cookie);
 
 #define EXCHANGE_END ((ssize_t)0)
 /* After on_head: bytes of the body, decoded, into `to`; EXCHANGE_END when it is complete; STREAM_AGAIN: on_body will come;

@@ -13,8 +13,8 @@ struct pool;
 struct link {
 	unsigned magic;
 	struct stream *stream;
-	char *origin;   /* what it may be used for again: scheme, host, port, address and TLS policy (pool.h) */
-	unsigned used;  /* exchanges begun on it */
+	char *origin;  /* what it may be used for again: scheme, host, port, address and TLS policy (pool.h) */
+	unsigned used; /* exchanges begun on it */
 	char peer[ADDR_TEXT_BYTES]; /* for the log */
 
 	/* the pool's, while it is idle there */

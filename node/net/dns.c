@@ -762,10 +762,12 @@ struct dns *dns_new(struct loop *loop)
 
 static void forget_names(struct dns *dns)
 {
-	struct name *name;
+	struct name *name, *next;
 
-	while ((name = TAILQ_FIRST(&dns->by_age)) != NULL)
+	for (name = TAILQ_FIRST(&dns->by_age); name; name = next) {
+		next = TAILQ_NEXT(name, by_age);
 		name_free(name);
+	}
 }
 
 int dns_set_servers_csv(struct dns *dns, const char *servers)

@@ -54,7 +54,9 @@ static void explain(const struct addr *a, char *err, size_t cap)
 	addr_format(a, where);
 	if (saved == EADDRINUSE) {
 		portowner_describe(addr_port(a), who, sizeof(who));
-		snprintf(err, cap, "cannot listen on %s: the port is taken by %s; stop it or choose another port under listen", where, who);
+		snprintf(err, cap,
+			 "cannot listen on %s: the port is taken by %s; stop it or choose another port under listen",
+			 where, who);
 	} else if (saved == EADDRNOTAVAIL) {
 		snprintf(err, cap, "cannot listen on %s: this machine does not have that address", where);
 	} else if (saved == EACCES) {
@@ -107,8 +109,8 @@ static void on_connections(void *cookie, unsigned events)
 	}
 }
 
-struct listener *listener_open(struct loop *loop, const struct addr *a, listener_on_accept_f *on_accept, void *cookie, char *err,
-			       size_t cap)
+struct listener *listener_open(struct loop *loop, const struct addr *a, listener_on_accept_f *on_accept, void *cookie,
+			       char *err, size_t cap)
 {
 	int fd = bound_socket(a, true);
 	struct listener *l;

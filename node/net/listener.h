@@ -18,7 +18,8 @@ typedef void listener_on_accept_f(void *cookie, int fd, const struct addr *peer)
 int listener_probe(const struct addr *, char *err, size_t err_cap);
 
 /* NULL with a sentence in err. */
-struct listener *listener_open(struct loop *, const struct addr *, listener_on_accept_f *, void *cookie, char *err, size_t err_cap);
+struct listener *listener_open(struct loop *, const struct addr *, listener_on_accept_f *, void *cookie, char *err,
+			       size_t err_cap);
 /* Stops accepting for good. NULL inside is harmless; clears *l. */
 void listener_close(struct listener **l);
 

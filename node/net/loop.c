@@ -37,7 +37,7 @@ struct loop {
 
 	/* own thread */
 	struct event wake, tick;
-	struct posts taken; /* posts on their way, in order */
+	struct posts taken;           /* posts on their way, in order */
 	struct deferreds deferred[3]; /* by `when` */
 	struct heap timers;
 	mono_us tick_at;
@@ -212,7 +212,7 @@ static void take_posts(struct loop *l)
 	pthread_mutex_unlock(&l->posts_lock);
 	if (l->post_delay_us > 0)
 		STAILQ_FOREACH(p, &fresh, entry)
-			p->due = loop_now(l) + (int64_t)rng_below(&l->post_rng, (uint64_t)l->post_delay_us);
+	p->due = loop_now(l) + (int64_t)rng_below(&l->post_rng, (uint64_t)l->post_delay_us);
 	STAILQ_CONCAT(&l->taken, &fresh);
 }
 

@@ -67,10 +67,10 @@ struct timer {
 };
 
 void timer_init(struct timer *, struct loop *, loop_fn *fn, void *arg);
-void timer_set(struct timer *, mono_us due);      /* fires once, at or after `due` */
+void timer_set(struct timer *, mono_us due); /* fires once, at or after `due` */
 void timer_set_in(struct timer *, dur_ms from_now);
-void timer_clear(struct timer *);                 /* may be set again; cheap: stays in the heap until its time */
-void timer_fini(struct timer *);                  /* must be called before its memory goes */
+void timer_clear(struct timer *); /* may be set again; cheap: stays in the heap until its time */
+void timer_fini(struct timer *);  /* must be called before its memory goes */
 
 /* fdwatch: readiness of a file descriptor (level-triggered). The fd stays the owner's. */
 struct fdwatch;

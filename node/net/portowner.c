@@ -22,8 +22,8 @@ static unsigned long listening_inode(const char *table, uint16_t port)
 		unsigned local_port, state;
 		unsigned long found;
 
-		if (sscanf(line, " %*d: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x %*s %*s %*s %*s %*s %lu", &local_port, &state,
-			   &found) == 3 &&
+		if (sscanf(line, " %*d: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x %*s %*s %*s %*s %*s %lu", &local_port,
+			   &state, &found) == 3 &&
 		    local_port == port && state == TCP_LISTEN_STATE)
 			inode = found;
 	}

@@ -15,7 +15,7 @@
 #define OUTBUF_BYTES (OUTBUF_FLUSH_BYTES + 18 * 1024) /* one more TLS record always fits */
 #define LINGER_MS (5 * DUR_SECOND)
 #define PENDING_MS (20 * DUR_SECOND) /* for each piece that the peer takes of what is left */
-#define LINGER_READS 64 /* of 16 KiB; who sends more than that into a closed door gets a reset */
+#define LINGER_READS 64              /* of 16 KiB; who sends more than that into a closed door gets a reset */
 #define SPANS_A_WRITE 16
 
 struct plain {

@@ -9,7 +9,8 @@
 
 static const char *fwd_word(enum request_fwd fwd)
 {
-	static const char *const words[] = {"", "bypass", "method", "uri-miss", "vary-miss", "request", "stale", "miss"};
+	static const char *const words[] = {"",          "bypass",  "method", "uri-miss",
+					    "vary-miss", "request", "stale",  "miss"};
 
 	return words[fwd];
 }
@@ -22,7 +23,7 @@ static void put_cache_status(const struct request *r, const struct head *h, mono
 	buf_put_str(b, r->policy->node);
 	if (r->not_modified) {
 		buf_printf(b, "; fwd=%s; fwd-status=304; stored", fwd_word(r->fwd ? r->fwd : FWD_STALE));
-	} else if (r->cached) {
+	} else if (r->cached && h) {
 		int64_t ttl = fresh_ttl_s(&h->terms, head_here(h, now));
 
 		buf_put_str(b, "; hit");
@@ -132,7 +133,8 @@ static enum accesslog_hier hier_of(const struct request *r)
 {
 	bool asked = r->flight || r->peer[0];
 
-	return asked && r->result != ACCESSLOG_NONE && r->result != ACCESSLOG_TCP_DENIED ? ACCESSLOG_HIER_DIRECT : ACCESSLOG_HIER_NONE;
+	return asked && r->result != ACCESSLOG_NONE && r->result != ACCESSLOG_TCP_DENIED ? ACCESSLOG_HIER_DIRECT
+											 : ACCESSLOG_HIER_NONE;
 }
 
 static void put_url(const struct request *r, struct buf *b)

@@ -217,7 +217,8 @@ static bool parse_request(struct client *c)
 
 	if (c->in_n == c->in_at)
 		return false;
-	switch (http1_parse_request(client_unread(c), &c->scanned, s->policy->limits.request_header, &s->parsed, &why)) {
+	switch (http1_parse_request(client_unread(c), &c->scanned, s->policy->limits.request_header, &s->parsed,
+				    &why)) {
 	case HTTP1_DONE:
 		begin_request(c);
 		return true;
@@ -361,7 +362,8 @@ void client_begin_relay(struct client *c, struct stream *other, struct span to_c
 	c->request = NULL;
 	c->state = CLIENT_RELAYING;
 	timer_clear(&c->deadline);
-	c->relay = relay_start(&c->stream, &other, to_client, client_unread(c), c->server->policy->limits.idle_timeout, on_relay_end, c);
+	c->relay = relay_start(&c->stream, &other, to_client, client_unread(c), c->server->policy->limits.idle_timeout,
+			       on_relay_end, c);
 	c->in_at = c->in_n;
 	drop_buffer(c);
 }

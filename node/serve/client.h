@@ -22,19 +22,19 @@ struct relay;
 
 /* The CONNECT around the requests that come now. */
 struct client_tunnel {
-	struct url url;            /* scheme, host, port that they are for; spans into `text` */
-	struct span dial_host;     /* whom to dial: as CONNECT said */
+	struct url url;        /* scheme, host, port that they are for; spans into `text` */
+	struct span dial_host; /* whom to dial: as CONNECT said */
 	mono_us began;
-	char peer[ADDR_TEXT_BYTES];    /* of a blind tunnel, once connected */
+	char peer[ADDR_TEXT_BYTES]; /* of a blind tunnel, once connected */
 	char text[2 * (URL_MAX_HOST + 1)];
 };
 
 enum client_state {
 	CLIENT_FIRST_BYTES, /* HTTP or TLS? */
 	CLIENT_HANDSHAKE,
-	CLIENT_READING,     /* a request head */
+	CLIENT_READING, /* a request head */
 	CLIENT_ANSWERING,
-	CLIENT_RELAYING,    /* bytes pass blindly */
+	CLIENT_RELAYING, /* bytes pass blindly */
 };
 
 struct client {
@@ -49,17 +49,17 @@ struct client {
 	struct client_tunnel *tunnel; /* NULL: requests come in absolute-form */
 	bool tunnelled;               /* CONNECT has been answered 200: first bytes decide what is inside */
 	bool tls_to_proxy;
-	bool ended;                   /* the client has closed its side */
+	bool ended; /* the client has closed its side */
 	struct hello_scan hello;
 	char hello_name[HELLO_MAX_NAME + 1]; /* SNI of the innermost ClientHello */
-	char *in; /* read, not yet used: in_at .. in_n */
+	char *in;                            /* read, not yet used: in_at .. in_n */
 	size_t in_at, in_n, in_room, scanned;
 	struct timer deadline;
 	struct deferred job;
 	struct request *request;
 	struct relay *relay;
 	struct contact_wait *contact; /* a first contact that is waited for (certificate: origin) */
-	struct dial *dial; /* tunnel.c: on its way for a CONNECT */
+	struct dial *dial;            /* tunnel.c: on its way for a CONNECT */
 	uint64_t served;
 };
 

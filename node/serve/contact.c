@@ -51,12 +51,13 @@ static void contact_free(struct contact *c)
 
 void contacts_free(struct contacts *all)
 {
-	struct contact *c;
+	struct contact *c, *next;
 
 	if (!all)
 		return;
 	CHECK(all, CONTACTS_MAGIC);
-	while ((c = LIST_FIRST(&all->list)) != NULL) {
+	for (c = LIST_FIRST(&all->list); c; c = next) {
+		next = LIST_NEXT(c, entry);
 		CHECK_THAT(LIST_EMPTY(&c->waits));
 		contact_free(c);
 	}
@@ -101,8 +102,8 @@ static struct contact *find(struct contacts *all, const char *origin)
 	struct contact *c;
 
 	LIST_FOREACH(c, &all->list, entry)
-		if (strcmp(c->origin, origin) == 0)
-			return c;
+	if (strcmp(c->origin, origin) == 0)
+		return c;
 	return NULL;
 }
 

@@ -20,7 +20,8 @@ void contacts_free(struct contacts *);
 typedef void contact_on_done_f(void *cookie, struct origin_cert *cert);
 
 /* Never calls back from inside. Shares the policy. */
-struct contact_wait *contact_start(struct contacts *, const struct dial_target *, struct policy *, contact_on_done_f *, void *cookie);
+struct contact_wait *contact_start(struct contacts *, const struct dial_target *, struct policy *, contact_on_done_f *,
+				   void *cookie);
 /* In silence; clears *w; NULL inside is harmless. The contact goes on for the others, and for the mint. */
 void contact_cancel(struct contact_wait **w);
 

@@ -160,7 +160,9 @@ static void found(struct request *r, struct entry *e, struct entry_view *view)
 	if (e == r->validated) {
 		r->validated = NULL;
 		r->not_modified = true;
-		serve_stored(r, e, view, r->fwd == FWD_REQUEST ? ACCESSLOG_TCP_CLIENT_REFRESH_MISS : ACCESSLOG_TCP_REFRESH_UNMODIFIED);
+		serve_stored(r, e, view,
+			     r->fwd == FWD_REQUEST ? ACCESSLOG_TCP_CLIENT_REFRESH_MISS
+						   : ACCESSLOG_TCP_REFRESH_UNMODIFIED);
 		entry_unref(&e); /* what `validated` held */
 		return;
 	}
@@ -168,7 +170,8 @@ static void found(struct request *r, struct entry *e, struct entry_view *view)
 	case FRESH_SERVE:
 	case FRESH_SERVE_STALE:
 		serve_stored(r, e, view,
-			     view->head->terms.source == FRESH_WHY_NEGATIVE ? ACCESSLOG_TCP_NEGATIVE_HIT : ACCESSLOG_TCP_MEM_HIT);
+			     view->head->terms.source == FRESH_WHY_NEGATIVE ? ACCESSLOG_TCP_NEGATIVE_HIT
+									    : ACCESSLOG_TCP_MEM_HIT);
 		return;
 	case FRESH_SERVE_AND_REVALIDATE:
 		revalidate_aside(r, e, view->head);

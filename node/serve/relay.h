@@ -13,8 +13,8 @@ struct relay;
 typedef void relay_on_end_f(void *cookie, uint64_t down, uint64_t up);
 
 /* Takes both streams. `for_a`, `for_b` are copied and go first. Ends once, never from inside the start. */
-struct relay *relay_start(struct stream **a, struct stream **b, struct span for_a, struct span for_b, dur_ms idle, relay_on_end_f *,
-			  void *cookie);
+struct relay *relay_start(struct stream **a, struct stream **b, struct span for_a, struct span for_b, dur_ms idle,
+			  relay_on_end_f *, void *cookie);
 /* Closes both, without a callback. Clears *r; NULL inside is harmless. */
 void relay_cancel(struct relay **r);
 

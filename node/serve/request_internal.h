@@ -16,8 +16,8 @@ struct upload {
 	struct chunked chunked;
 	bool in_trailers;
 	size_t scanned;
-	uint64_t left;  /* of a body of known length */
-	uint64_t taken; /* body bytes given to the flight */
+	uint64_t left;     /* of a body of known length */
+	uint64_t taken;    /* body bytes given to the flight */
 	struct span piece; /* decoded, not yet taken by the flight; in the client's buffer */
 	size_t piece_raw;  /* bytes of the buffer that are used up with it */
 	bool continued;    /* 100 Continue has been passed on */
@@ -36,17 +36,17 @@ struct request {
 	const struct http1_request *head; /* the server's `parsed` at first, then a copy in the arena */
 	bool kept;                        /* it is the copy */
 	struct url url;
-	struct storeid store_id;          /* spans into the arena */
+	struct storeid store_id; /* spans into the arena */
 	struct path_facts path;
 	struct fresh_request facts;
-	struct index_ask ask;             /* key, credential */
+	struct index_ask ask; /* key, credential */
 	bool keep_alive;
 
 	/* where the answer comes from */
-	struct entry *entry;   /* being delivered or waited for */
-	struct entry *stale;   /* stored, not good without asking */
+	struct entry *entry;     /* being delivered or waited for */
+	struct entry *stale;     /* stored, not good without asking */
 	struct entry *validated; /* the origin has just said that it is good */
-	struct flight *flight; /* begun by us */
+	struct flight *flight;   /* begun by us */
 	struct entry_watch watch;
 	bool joined, private, cached, looked_up_hit, alone, stale_on_error, not_modified;
 	unsigned rounds;
@@ -62,7 +62,7 @@ struct request {
 	struct entry_view view; /* of what is delivered; holds a reference to the head */
 	uint64_t own_bytes;     /* of an answer of our own */
 	int status;
-	struct span cache_status; /* for the log; in the arena */
+	struct span cache_status;   /* for the log; in the arena */
 	char peer[ADDR_TEXT_BYTES]; /* whom our flight asked */
 };
 

@@ -24,17 +24,17 @@ struct server {
 	struct accesslog *accesslog;
 	struct log *log;
 	struct metrics *metrics;
-	struct policy *policy;          /* in force for requests that begin now; one reference */
-	struct span salt;               /* of keys */
-	const uint8_t *secret;          /* 32 bytes, for credentials */
-	atomic_uint *connections;       /* of all loops together */
+	struct policy *policy;    /* in force for requests that begin now; one reference */
+	struct span salt;         /* of keys */
+	const uint8_t *secret;    /* 32 bytes, for credentials */
+	atomic_uint *connections; /* of all loops together */
 	_Atomic uint64_t *request_ids;
 
 	struct clients clients;
 	struct contacts *contacts;
-	bool draining;                  /* no new requests; connections end with the answer they are at */
-	struct http1_request parsed;    /* the request head being looked at, during one call */
-	char *room;                     /* DELIVER_ROOM_BYTES, to build heads in, during one call */
+	bool draining;               /* no new requests; connections end with the answer they are at */
+	struct http1_request parsed; /* the request head being looked at, during one call */
+	char *room;                  /* DELIVER_ROOM_BYTES, to build heads in, during one call */
 };
 
 /* Borrows all that was filled in before. */

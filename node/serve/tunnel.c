@@ -176,10 +176,11 @@ static void log_rejected(struct client *c, struct stream *s)
 		return;
 	}
 	metric_add(c->server->metrics, METRIC_TLS_CLIENT_REJECTED, 1);
-	log_line(c->server->log, LOG_WARNING, "tls",
-		 "%s does not trust the CA (alert \"%s\", host %.*s): run its program with the settings of `pmcachectl env`, or add the "
-		 "host to bump.splice",
-		 c->peer, alert, SPAN_ARG(c->tunnel ? c->tunnel->url.host : SPAN("of the proxy")));
+	log_line(
+		c->server->log, LOG_WARNING, "tls",
+		"%s does not trust the CA (alert \"%s\", host %.*s): run its program with the settings of `pmcachectl env`, or add the "
+		"host to bump.splice",
+		c->peer, alert, SPAN_ARG(c->tunnel ? c->tunnel->url.host : SPAN("of the proxy")));
 }
 
 static void on_handshake(void *cookie, struct stream *s, enum reason why)
@@ -270,10 +271,11 @@ static void bump(struct client *c)
 	c->state = CLIENT_HANDSHAKE;
 	stream_want(c->stream, 0);
 	client_expect_within(c, 0);
-	c->contact = contact_start(s->contacts, &(struct dial_target){.host = c->tunnel->dial_host,
-								       .port = c->tunnel->url.port,
-								       .https = true,
-								       .tls_host = c->tunnel->url.host},
+	c->contact = contact_start(s->contacts,
+				   &(struct dial_target){.host = c->tunnel->dial_host,
+							 .port = c->tunnel->url.port,
+							 .https = true,
+							 .tls_host = c->tunnel->url.host},
 				   s->policy, on_contact, c);
 }
 

@@ -143,7 +143,8 @@ void upload_go_on(struct request *r)
 
 void upload_begin(struct request *r)
 {
-	r->upload.active = r->head->body == HTTP1_BODY_CHUNKED || (r->head->body == HTTP1_BODY_LENGTH && r->head->length > 0);
+	r->upload.active =
+		r->head->body == HTTP1_BODY_CHUNKED || (r->head->body == HTTP1_BODY_LENGTH && r->head->length > 0);
 	r->upload.left = r->head->length;
 }
 

@@ -460,7 +460,8 @@ static const struct stream_ops tls_ops = {
 	.peer = tls_peer,
 };
 
-static struct tls *tls_new(struct stream **below, struct tlsctx *ctx, SSL_CTX *ssl_ctx, stream_tls_on_done_f *on_done, void *cookie)
+static struct tls *tls_new(struct stream **below, struct tlsctx *ctx, SSL_CTX *ssl_ctx, stream_tls_on_done_f *on_done,
+			   void *cookie)
 {
 	struct tls *t = NEW(struct tls);
 	BIO *bio = BIO_new(tlsctx_bio(ctx));
@@ -498,8 +499,8 @@ struct stream *stream_tls_accept(struct stream **below, struct tlsctx *ctx, stru
 	return &t->stream;
 }
 
-struct stream *stream_tls_connect(struct stream **below, struct tlsctx *ctx, struct span host, bool is_ip, struct span origin,
-				  stream_tls_on_done_f *on_done, void *cookie)
+struct stream *stream_tls_connect(struct stream **below, struct tlsctx *ctx, struct span host, bool is_ip,
+				  struct span origin, stream_tls_on_done_f *on_done, void *cookie)
 {
 	struct tls *t = tls_new(below, ctx, tlsctx_client(ctx), on_done, cookie);
 	SSL_SESSION *session = tlsctx_session(ctx, origin);

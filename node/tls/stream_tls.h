@@ -24,8 +24,8 @@ struct stream *stream_tls_accept(struct stream **below, struct tlsctx *, struct 
 
 /* Client side. Takes the stream below. `host` without brackets is what the certificate must be valid for; it is sent as SNI unless
  * it is an address. `origin` names what sessions are kept under. Both are copied. */
-struct stream *stream_tls_connect(struct stream **below, struct tlsctx *, struct span host, bool is_ip, struct span origin,
-				  stream_tls_on_done_f *, void *cookie);
+struct stream *stream_tls_connect(struct stream **below, struct tlsctx *, struct span host, bool is_ip,
+				  struct span origin, stream_tls_on_done_f *, void *cookie);
 
 bool stream_tls_resumed(const struct stream *);
 /* The handshake failed because the client said that it does not trust the certificate: the alert in OpenSSL's words

@@ -12,7 +12,7 @@
 
 #define MOST_SESSIONS 4096
 #define CIPHERS_TLS12                                                                                                  \
-	"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:"                      \
+	"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:"                     \
 	"ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
 
 struct kept_session {
@@ -35,7 +35,8 @@ struct tlsctx {
 
 /* http/1.1 when the client offers it. To one that offers only others the extension is left unanswered: refusing it
  * (no_application_protocol) would shut out clients that would have spoken HTTP/1.1 anyway. */
-static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_n, const unsigned char *in, unsigned in_n, void *arg)
+static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_n, const unsigned char *in, unsigned in_n,
+		   void *arg)
 {
 	static const unsigned char ours[] = "\x08http/1.1";
 
@@ -52,7 +53,8 @@ static SSL_CTX *context(const SSL_METHOD *method)
 	SSL_CTX *ctx = SSL_CTX_new(method);
 
 	CHECK_THAT(ctx != NULL);
-	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
+				      SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	SSL_CTX_set_read_ahead(ctx, 1);
 	SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
 	CHECK_THAT(SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) == 1);
@@ -63,7 +65,7 @@ static SSL_CTX *server_context(void)
 {
 	SSL_CTX *ctx = context(TLS_server_method());
 
-	SSL_CTX_set_mode(ctx, SSL_MODE_NO_AUTO_CHAIN);           /* the leaf brings its chain; nothing is to be searched */
+	SSL_CTX_set_mode(ctx, SSL_MODE_NO_AUTO_CHAIN); /* the leaf brings its chain; nothing is to be searched */
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF); /* tickets only */
 	SSL_CTX_set_num_tickets(ctx, 1);                         /* a second one costs 11 µs and nobody uses it */
 	SSL_CTX_set_timeout(ctx, 24 * 3600);

@@ -633,8 +633,9 @@ def test_a_50_mb_upload_streams_in_bounded_memory(edge, make):
         r = c.response()
         sender.join(10)
         assert r.body == b"%d" % size
-    assert while_stuck - before < 12_000_000, f"{while_stuck - before} bytes held for a stalled origin"
-    assert edge.rss_bytes() - before < 12_000_000
+    if edge.may_measure_memory():
+        assert while_stuck - before < 12_000_000, f"{while_stuck - before} bytes held for a stalled origin"
+        assert edge.rss_bytes() - before < 12_000_000
 
 
 def test_a_chunked_upload_streams_before_it_is_complete(way):
@@ -667,16 +668,18 @@ def test_an_answer_streams_before_it_is_complete(way):
 def test_a_client_that_does_not_read_holds_little_memory(edge, make):
     o = make.origin()
     body = blob(20_000_000)
-    o.on("/big", Reply(body=body, headers=[("Cache-Control", "no-store")]))
+    pieces = [body[n:n + 500_000] for n in range(0, len(body), 500_000)]
+    o.on("/big", Reply(body=pieces, length=len(body), headers=[("Cache-Control", "no-store")]))
     with edge.bumped(o) as c:
         before = edge.rss_bytes()
         c.request("GET", "/big")
         o.await_requests(1, "/big")
-        steady("the fetch", edge.rss_bytes)
+        steady("the fetch", lambda: o.bytes_sent)
         held = edge.rss_bytes() - before
         r = c.response()
         assert (r.cut, len(r.body)) == (False, len(body)) and r.body == body
-    assert held < 8_000_000, f"{held} bytes held for a client that does not read"
+    if edge.may_measure_memory():
+        assert held < 8_000_000, f"{held} bytes held for a client that does not read"
 
 
 def test_a_client_that_goes_away_in_a_download_harms_nobody(way):

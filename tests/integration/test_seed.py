@@ -135,7 +135,10 @@ def test_read_ahead_is_how_much_is_held_for_a_client_that_does_not_read(make):
         o = make.origin(tls=False)
         o.on("/big", lambda req: Reply(body=[blob(1_000_000)] * 60, framing="close", headers=NO_STORE))
         held[size] = held_for_a_stalled_reader(e, o, "/big")
-    assert held["64KB"] < 6_000_000 and held["16MB"] > 10_000_000, held
+        e.stop()
+    assert held["16MB"] > 10_000_000, held
+    if e.may_measure_memory():
+        assert held["64KB"] < 6_000_000, held
 
 
 # quick_abort_min, quick_abort_max, quick_abort_pct

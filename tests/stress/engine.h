@@ -111,7 +111,12 @@ static inline void engine_lane_start(struct engine *g, unsigned i, X509_STORE *r
 		.secret = g->secret,
 		.connections = &g->connections,
 		.request_ids = &g->request_ids,
-		.fetcher = {.flights = &l->flights, .loop = loop, .dialer = l->dialer, .pool = l->pool, .index = g->index, .store = g->store,
+		.fetcher = {.flights = &l->flights,
+			    .loop = loop,
+			    .dialer = l->dialer,
+			    .pool = l->pool,
+			    .index = g->index,
+			    .store = g->store,
 			    .metrics = l->metrics},
 	};
 	server_init(&l->server);
@@ -158,7 +163,8 @@ static inline void engine_on_accept(void *arg)
 	struct engine_accept *a = arg;
 	struct addr peer = {.len = sizeof(struct sockaddr_in)};
 
-	peer.in = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(9), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+	peer.in =
+		(struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(9), .sin_addr = {htonl(INADDR_LOOPBACK)}};
 	client_accept(a->server, CLIENT_DOOR_PROXY, a->fd, &peer);
 	free(a);
 }

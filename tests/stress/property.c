@@ -40,25 +40,26 @@ enum shape { SHAPE_PLAIN, SHAPE_ARTEFACT, SHAPE_BLOB, SHAPE_INDEX, SHAPE_COUNT }
 struct site {
 	char path[160];
 	enum shape shape;
-	bool simple;            /* explicit life, for all, no faults: here the reference can be sure */
+	bool simple; /* explicit life, for all, no faults: here the reference can be sure */
 	bool allowed[WHOS];
-	bool own;               /* to each credential its own content */
+	bool own; /* to each credential its own content */
 	bool vary_accept, vary_other, vary_star;
-	char terms[200];        /* Cache-Control and the like, as lines */
-	int64_t life_s;         /* explicit, as a shared cache has it; NONE: none */
+	char terms[200]; /* Cache-Control and the like, as lines */
+	int64_t life_s;  /* explicit, as a shared cache has it; NONE: none */
 	bool no_store, private, no_cache, must_ask, may_share, may_be_stale, set_cookie, etag;
 	unsigned cut, silent, error; /* percent */
-	bool chunked, fits;     /* fits: the bytes are what the name says */
+	bool chunked, fits;          /* fits: the bytes are what the name says */
 	uint64_t size;
 	unsigned version;
 
 	/* the book */
-	unsigned asked;            /* requests that reached the origin */
-	int64_t accepted_s[WHOS];  /* when it last said yes to them; NONE: never */
-	uint64_t gone_from, gone;  /* seq: what began before the first must not be served to what begins after the second */
+	unsigned asked;           /* requests that reached the origin */
+	int64_t accepted_s[WHOS]; /* when it last said yes to them; NONE: never */
+	uint64_t gone_from,
+		gone; /* seq: what began before the first must not be served to what begins after the second */
 
 	/* the reference cache, for simple ones */
-	int stored;        /* content that is stored; NONE: nothing, or it is not known */
+	int stored; /* content that is stored; NONE: nothing, or it is not known */
 	int64_t stored_s;
 };
 
@@ -66,8 +67,8 @@ struct site {
 struct content {
 	struct site *site;
 	unsigned version, accept, other, who;
-	int64_t confirmed_s;      /* last time that the origin sent it, or said that it is still good */
-	uint64_t confirmed;       /* seq of that */
+	int64_t confirmed_s; /* last time that the origin sent it, or said that it is still good */
+	uint64_t confirmed;  /* seq of that */
 };
 
 /* One 200 of an origin. */
@@ -156,9 +157,10 @@ __attribute__((format(printf, 3, 4))) static void fault(struct test *t, const st
 	va_start(args, fmt);
 	vprintf(fmt, args);
 	va_end(args);
-	printf("\n    %s life %lld%s%s%s%s%s%s%s%s access %d%d%d%d\n", s->path, (long long)s->life_s, s->simple ? " simple" : "",
-	       s->own ? " own" : "", s->vary_accept ? " vary-accept" : "", s->vary_other ? " vary-other" : "", s->vary_star ? " vary-*" : "",
-	       s->set_cookie ? " set-cookie" : "", s->etag ? " etag" : "", s->fits ? "" : " unfit", s->allowed[0], s->allowed[1], s->allowed[2],
+	printf("\n    %s life %lld%s%s%s%s%s%s%s%s access %d%d%d%d\n", s->path, (long long)s->life_s,
+	       s->simple ? " simple" : "", s->own ? " own" : "", s->vary_accept ? " vary-accept" : "",
+	       s->vary_other ? " vary-other" : "", s->vary_star ? " vary-*" : "", s->set_cookie ? " set-cookie" : "",
+	       s->etag ? " etag" : "", s->fits ? "" : " unfit", s->allowed[0], s->allowed[1], s->allowed[2],
 	       s->allowed[3]);
 	printf("    %s", s->terms);
 	if (t->looked_at)
@@ -326,7 +328,8 @@ static int content_for(struct test *t, struct site *s, const struct selecting *q
 	for (unsigned i = t->n_contents; i-- > 0;) {
 		struct content *c = &t->contents[i];
 
-		if (c->site == s && c->version == want.version && c->accept == want.accept && c->other == want.other && c->who == want.who)
+		if (c->site == s && c->version == want.version && c->accept == want.accept && c->other == want.other &&
+		    c->who == want.who)
 			return (int)i;
 	}
 	if (t->n_contents == MOST_CONTENTS)
@@ -369,7 +372,8 @@ static void say_vary(const struct site *s, char out[80])
 		 s->vary_star ? "Vary: *\r\n" : "");
 }
 
-static bool send_200(struct test *t, struct wire *w, const struct http1_request *q, struct site *s, unsigned n, unsigned content, bool cut)
+static bool send_200(struct test *t, struct wire *w, const struct http1_request *q, struct site *s, unsigned n,
+		     unsigned content, bool cut)
 {
 	char vary[80], etag[40] = "", cookie[40] = "", length[60];
 	bool ok;
@@ -381,7 +385,8 @@ static bool send_200(struct test *t, struct wire *w, const struct http1_request 
 		snprintf(cookie, sizeof(cookie), "Set-Cookie: n=%u\r\n", n);
 	snprintf(length, sizeof(length), s->chunked ? "Transfer-Encoding: chunked\r\n" : "Content-Length: %llu\r\n",
 		 (unsigned long long)s->size);
-	ok = wire_say(w, "HTTP/1.1 200 OK\r\nX-Answer: %u\r\nX-Content: %u\r\n%s%s%s%s%s\r\n", n, content, s->terms, vary, etag, cookie, length);
+	ok = wire_say(w, "HTTP/1.1 200 OK\r\nX-Answer: %u\r\nX-Content: %u\r\n%s%s%s%s%s\r\n", n, content, s->terms,
+		      vary, etag, cookie, length);
 	if (q->method == METHOD_HEAD)
 		return ok;
 	ok = ok && send_content(t, w, s, content, cut ? s->size / 2 : s->size);
@@ -403,7 +408,8 @@ static void confirm(struct test *t, struct site *s, unsigned content, unsigned w
 }
 
 /* Under the lock: a line in the book. */
-static unsigned write_down(struct test *t, const struct http1_request *q, unsigned content, unsigned who, bool cut, uint64_t began)
+static unsigned write_down(struct test *t, const struct http1_request *q, unsigned content, unsigned who, bool cut,
+			   uint64_t began)
 {
 	struct answer *a = &t->answers[t->n_answers];
 
@@ -439,8 +445,10 @@ static bool answer(void *cookie, struct wire *w, struct wire_request *r)
 	if (!s->allowed[from.who]) {
 		pthread_mutex_unlock(&t->lock);
 		/* Not even when it says so is this for others. */
-		return wire_say(w, "HTTP/1.1 401 No\r\nX-Seq: %llu\r\nCache-Control: public, max-age=100\r\nContent-Length: 2\r\n\r\n%s",
-				(unsigned long long)began, q->method == METHOD_HEAD ? "" : "no");
+		return wire_say(
+			w,
+			"HTTP/1.1 401 No\r\nX-Seq: %llu\r\nCache-Control: public, max-age=100\r\nContent-Length: 2\r\n\r\n%s",
+			(unsigned long long)began, q->method == METHOD_HEAD ? "" : "no");
 	}
 	if (q->method == METHOD_POST) {
 		s->version += s->shape != SHAPE_BLOB && s->shape != SHAPE_ARTEFACT;
@@ -476,7 +484,17 @@ static bool answer(void *cookie, struct wire *w, struct wire_request *r)
 
 /* ---- a request, and what came of it ---- */
 
-enum directive { SAYS_NOTHING, SAYS_NO_CACHE, SAYS_MAX_AGE_0, SAYS_MAX_AGE, SAYS_NO_STORE, SAYS_ONLY_IF_CACHED, SAYS_MAX_STALE, SAYS_MIN_FRESH, SAYS_COUNT };
+enum directive {
+	SAYS_NOTHING,
+	SAYS_NO_CACHE,
+	SAYS_MAX_AGE_0,
+	SAYS_MAX_AGE,
+	SAYS_NO_STORE,
+	SAYS_ONLY_IF_CACHED,
+	SAYS_MAX_STALE,
+	SAYS_MIN_FRESH,
+	SAYS_COUNT
+};
 
 struct asking {
 	struct test *test;
@@ -506,8 +524,8 @@ static void say_request(const struct asking *a)
 	struct span status = hdr_value(&a->response.head.fields, HDR_CACHE_STATUS);
 
 	printf("    method %d who %u accept %u other %u says %d cookie %d range %d leaves %d if-none-match %d: status %d, %llu bytes, %.*s\n",
-	       a->method, a->from.who, a->from.accept, a->from.other, a->says, a->cookie, a->range, a->leaves, a->if_none_match,
-	       a->response.head.status, (unsigned long long)a->n, SPAN_ARG(status));
+	       a->method, a->from.who, a->from.accept, a->from.other, a->says, a->cookie, a->range, a->leaves,
+	       a->if_none_match, a->response.head.status, (unsigned long long)a->n, SPAN_ARG(status));
 }
 
 static void choose_request(struct test *t, struct asking *a, struct site *s)
@@ -517,7 +535,10 @@ static void choose_request(struct test *t, struct asking *a, struct site *s)
 	a->test = t;
 	a->site = s;
 	a->lane = (unsigned)rng_below(r, (uint64_t)t->loops);
-	a->method = chance(r, 82) ? METHOD_GET : chance(r, 50) ? METHOD_HEAD : chance(r, 50) ? METHOD_POST : METHOD_PURGE;
+	a->method = chance(r, 82)   ? METHOD_GET
+		    : chance(r, 50) ? METHOD_HEAD
+		    : chance(r, 50) ? METHOD_POST
+				    : METHOD_PURGE;
 	a->from.who = s->simple || chance(r, 50) ? 0 : (unsigned)rng_below(r, WHOS);
 	a->from.accept = (unsigned)rng_below(r, ACCEPTS);
 	a->from.other = (unsigned)rng_below(r, 2);
@@ -527,7 +548,8 @@ static void choose_request(struct test *t, struct asking *a, struct site *s)
 		if (chance(r, 20))
 			a->says = (enum directive)rng_below(r, SAYS_COUNT);
 		if (t->n_contents && chance(r, 10))
-			a->if_none_match = (int)(t->n_contents - 1 - rng_below(r, t->n_contents < 12 ? t->n_contents : 12));
+			a->if_none_match =
+				(int)(t->n_contents - 1 - rng_below(r, t->n_contents < 12 ? t->n_contents : 12));
 		else if (chance(r, 10)) {
 			a->range = true;
 			a->first = rng_below(r, s->size + 10);
@@ -539,10 +561,16 @@ static void choose_request(struct test *t, struct asking *a, struct site *s)
 
 static bool send_request(struct asking *a, struct wire *w)
 {
-	static const char *const methods[] = {[METHOD_GET] = "GET", [METHOD_HEAD] = "HEAD", [METHOD_POST] = "POST", [METHOD_PURGE] = "PURGE"};
-	static const char *const says[] = {[SAYS_NOTHING] = "", [SAYS_NO_CACHE] = "no-cache", [SAYS_MAX_AGE_0] = "max-age=0",
-					   [SAYS_MAX_AGE] = "max-age=30", [SAYS_NO_STORE] = "no-store", [SAYS_ONLY_IF_CACHED] = "only-if-cached",
-					   [SAYS_MAX_STALE] = "max-stale", [SAYS_MIN_FRESH] = "min-fresh=5"};
+	static const char *const methods[] = {
+		[METHOD_GET] = "GET", [METHOD_HEAD] = "HEAD", [METHOD_POST] = "POST", [METHOD_PURGE] = "PURGE"};
+	static const char *const says[] = {[SAYS_NOTHING] = "",
+					   [SAYS_NO_CACHE] = "no-cache",
+					   [SAYS_MAX_AGE_0] = "max-age=0",
+					   [SAYS_MAX_AGE] = "max-age=30",
+					   [SAYS_NO_STORE] = "no-store",
+					   [SAYS_ONLY_IF_CACHED] = "only-if-cached",
+					   [SAYS_MAX_STALE] = "max-stale",
+					   [SAYS_MIN_FRESH] = "min-fresh=5"};
 	unsigned port = a->test->origin.port;
 	char fields[500];
 	struct buf b = buf_over(fields, sizeof(fields) - 1);
@@ -564,8 +592,8 @@ static bool send_request(struct asking *a, struct wire *w)
 	if (a->method == METHOD_POST)
 		buf_put_str(&b, "Content-Length: 0\r\n");
 	fields[b.n] = '\0';
-	return wire_say(w, "%s http://127.0.0.1:%u%s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n%s\r\n", methods[a->method], port, a->site->path, port,
-			fields);
+	return wire_say(w, "%s http://127.0.0.1:%u%s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n%s\r\n", methods[a->method],
+			port, a->site->path, port, fields);
 }
 
 static void *run_request(void *arg)
@@ -650,7 +678,8 @@ static void check_bytes(struct test *t, const struct asking *a, const struct ans
 	}
 	if (a->method == METHOD_HEAD) {
 		if (a->response.head.length_known && a->response.head.length != n)
-			fault(t, s, "HEAD: a length of %llu instead of %llu", (unsigned long long)a->response.head.length, (unsigned long long)n);
+			fault(t, s, "HEAD: a length of %llu instead of %llu",
+			      (unsigned long long)a->response.head.length, (unsigned long long)n);
 		n = 0;
 	}
 	for (uint64_t i = 0; i < a->n && i < n; i++) {
@@ -663,6 +692,9 @@ static void check_bytes(struct test *t, const struct asking *a, const struct ans
 		fault(t, s, "%llu bytes instead of %llu", (unsigned long long)a->n, (unsigned long long)n);
 	if (a->whole && an->cut && a->response.head.status == 200 && a->method == METHOD_GET)
 		fault(t, s, "what was cut at the origin is whole for the client");
+	if (a->whole && s->shape == SHAPE_BLOB && !s->fits && a->method == METHOD_GET &&
+	    a->response.head.status == 200 && !is_for_one(s, an))
+		fault(t, s, "what does not fit its digest is whole for the client");
 	if (!a->whole && !an->cut && !a->leaves && s->fits)
 		fault(t, s, "%s, but the origin sent it to its end", a->timed_out ? "hangs" : "cut");
 }
@@ -673,7 +705,8 @@ static void check_age(struct test *t, const struct asking *a, const struct answe
 	const struct site *s = a->site;
 	const struct content *c = &t->contents[an->content];
 	/* What is fresh serves a client that would like it fresher, when the origin fails. */
-	bool plain = s->shape == SHAPE_PLAIN, failed = s->silent || s->error || s->cut, stale_allowed = s->may_be_stale || a->says == SAYS_MAX_STALE;
+	bool plain = s->shape == SHAPE_PLAIN, failed = s->silent || s->error || s->cut,
+	     stale_allowed = s->may_be_stale || a->says == SAYS_MAX_STALE;
 	int64_t age = now_s(t) - c->confirmed_s;
 
 	if (c->confirmed > batch_began || !plain)
@@ -725,8 +758,9 @@ static void check_delivery(struct test *t, const struct asking *a, uint64_t batc
 		return;
 	}
 	if (!fits_selection(s, &t->contents[content], &a->from))
-		fault(t, s, "the variant for accept %u, other %u, who %u reached %u, %u, %u", t->contents[content].accept, t->contents[content].other,
-		      t->contents[content].who, a->from.accept, a->from.other, a->from.who);
+		fault(t, s, "the variant for accept %u, other %u, who %u reached %u, %u, %u",
+		      t->contents[content].accept, t->contents[content].other, t->contents[content].who, a->from.accept,
+		      a->from.other, a->from.who);
 	if (is_for_one(s, an) && an->reached > 1)
 		fault(t, s, "answer %u is for one, and reached %u", n, an->reached);
 	if (an->cut && an->ended < a->began)
@@ -848,7 +882,8 @@ static bool is_fresh_here(struct test *t, const struct asking *a)
 /* Before the request: must it be a hit? */
 static bool must_hit(struct test *t, const struct asking *a)
 {
-	return a->site->simple && !t->small_memory && (a->method == METHOD_GET || a->method == METHOD_HEAD) && is_fresh_here(t, a);
+	return a->site->simple && !t->small_memory && (a->method == METHOD_GET || a->method == METHOD_HEAD) &&
+	       is_fresh_here(t, a);
 }
 
 static void check_hit(struct test *t, const struct asking *a)
@@ -858,7 +893,8 @@ static void check_hit(struct test *t, const struct asking *a)
 
 	t->sure++;
 	if (s->asked != a->asked_before)
-		fault(t, s, "fresh, and yet the origin was asked (method %d, says %d, range %d)", a->method, a->says, a->range);
+		fault(t, s, "fresh, and yet the origin was asked (method %d, says %d, range %d)", a->method, a->says,
+		      a->range);
 	if (a->answered && (a->response.head.status == 200 || a->response.head.status == 206) &&
 	    read_number(&a->response.head.fields, "X-Content", MOST_CONTENTS, &content) && (int)content != s->stored)
 		fault(t, s, "content %u instead of %d", content, s->stored);
@@ -961,7 +997,8 @@ static void scenario(struct test *t)
 	t->last = NULL;
 	for (t->step = 0; t->step < STEPS && !t->faults; t->step++) {
 		step(t, sites);
-		atomic_fetch_add(&t->engine.clock.by_ms, 1000ll * jumps_s[rng_below(&t->rng, sizeof(jumps_s) / sizeof(*jumps_s))]);
+		atomic_fetch_add(&t->engine.clock.by_ms,
+				 1000ll * jumps_s[rng_below(&t->rng, sizeof(jumps_s) / sizeof(*jumps_s))]);
 	}
 	t->scenarios++;
 }
@@ -977,7 +1014,8 @@ static void world(struct test *t)
 	p->cache.read_ahead = 20000;
 	p->limits.idle_timeout = p->limits.stall_timeout = p->limits.header_timeout = DUR_DAY;
 	p->upstream.first_byte_timeout = p->upstream.read_timeout = p->upstream.connect_timeout = DUR_DAY;
-	engine_start(&t->engine, p, (unsigned)t->loops, 0, 0); /* posts that wait for a time do not go with a clock that jumps */
+	engine_start(&t->engine, p, (unsigned)t->loops, 0,
+		     0); /* posts that wait for a time do not go with a clock that jumps */
 	t->n_sites = t->n_contents = t->n_answers = 0;
 	for (unsigned i = 0; i < SCENARIOS && !t->faults; i++)
 		scenario(t);
@@ -1020,8 +1058,8 @@ int main(int argc, char **argv)
 	origin_stop(&t->origin);
 	if (failed)
 		printf("property: see it again with seed %llu\n", (unsigned long long)t->seed);
-	printf("property: up to seed %llu, %u scenarios, %u requests, %u with a body, %u certain hits\n", (unsigned long long)t->seed, t->scenarios,
-	       t->requests, t->delivered, t->sure);
+	printf("property: up to seed %llu, %u scenarios, %u requests, %u with a body, %u certain hits\n",
+	       (unsigned long long)t->seed, t->scenarios, t->requests, t->delivered, t->sure);
 	printf("%d passed, %d failed\n", !failed, failed);
 	pthread_mutex_destroy(&t->lock);
 	free(t);

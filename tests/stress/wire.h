@@ -140,7 +140,8 @@ static inline bool wire_response(struct wire *w, enum http1_method to, struct wi
 
 		if (s.n) {
 			memcpy(r->text, s.p, s.n);
-			switch (http1_parse_response(span_of(r->text, s.n), &scanned, sizeof(r->text), to, &r->head, &why)) {
+			switch (http1_parse_response(span_of(r->text, s.n), &scanned, sizeof(r->text), to, &r->head,
+						     &why)) {
 			case HTTP1_DONE:
 				w->at += r->head.head_bytes;
 				if (r->head.status == 100)
@@ -191,7 +192,8 @@ static inline bool wire_body(struct wire *w, struct wire_body *b, struct span *p
 				return false;
 			case CHUNKED_TRAILERS:
 				w->at += used;
-				while (http1_parse_trailers(wire_unread(w), &scanned, 4096, &trailers, &used, &why) != HTTP1_DONE)
+				while (http1_parse_trailers(wire_unread(w), &scanned, 4096, &trailers, &used, &why) !=
+				       HTTP1_DONE)
 					if (!wire_more(w, most))
 						return false;
 				w->at += used;

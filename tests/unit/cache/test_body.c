@@ -122,7 +122,8 @@ static void seek_anywhere(void **state)
 
 	(void)state;
 	append(&b, n, n, 50000);
-	for (uint64_t pos = 0; pos <= n; pos += pos % BODY_CHUNK_BYTES < 3 || pos % BODY_CHUNK_BYTES > BODY_CHUNK_BYTES - 3 ? 1 : 911) {
+	for (uint64_t pos = 0; pos <= n;
+	     pos += pos % BODY_CHUNK_BYTES < 3 || pos % BODY_CHUNK_BYTES > BODY_CHUNK_BYTES - 3 ? 1 : 911) {
 		struct body_at at;
 
 		body_seek(&b, &at, pos);
@@ -187,7 +188,8 @@ static void *read_all(void *arg)
 
 	rng_seed(&rng, (uint64_t)r->id + 1);
 	while (at.pos < SHARED_BYTES) {
-		uint64_t n = check_some(&r->shared->body, &at, 1 + (int)rng_below(&rng, 12), 1 + rng_below(&rng, 100000));
+		uint64_t n =
+			check_some(&r->shared->body, &at, 1 + (int)rng_below(&rng, 12), 1 + rng_below(&rng, 100000));
 
 		if (n == UNKNOWN)
 			return NULL;

@@ -41,7 +41,8 @@ static void phases(void **state)
 {
 	struct index *x = index_new(on_removed, NULL);
 	struct entry *e = index_private(x);
-	struct entry_terms terms = {.stored = true, .guarded = true, .shared = true, .joinable = true, .variant = {{7}}};
+	struct entry_terms terms = {
+		.stored = true, .guarded = true, .shared = true, .joinable = true, .variant = {{7}}};
 	struct entry_view v;
 
 	(void)state;
@@ -423,7 +424,8 @@ static void a_window_moves_with_its_readers(void **state)
 	lane_do(&s.lane, on_advance, &s);
 	lane_settle(&s.lane);
 	assert_int_equal(s.filler_told, 2);
-	assert_true(entry_end(s.entry, ENTRY_FILLED, REASON_NONE, NULL)); /* that one was not answered by entry_readers(true) */
+	assert_true(entry_end(s.entry, ENTRY_FILLED, REASON_NONE,
+			      NULL)); /* that one was not answered by entry_readers(true) */
 	lane_do(&s.lane, on_stop_all, &s);
 	lane_settle(&s.lane);
 	assert_int_equal(s.filler_told, 2); /* and nothing comes after the end */

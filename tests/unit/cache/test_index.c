@@ -174,7 +174,8 @@ static void begin_notices_what_has_changed(void **state)
 
 	(void)state;
 	store(x, a, "");
-	assert_int_equal(index_begin(x, a, NULL, NULL, true, &out), INDEX_CHANGED); /* saw nothing, now there is something */
+	assert_int_equal(index_begin(x, a, NULL, NULL, true, &out),
+			 INDEX_CHANGED); /* saw nothing, now there is something */
 	seen = look_up(x, a, 0);
 	entry_look(seen, &view);
 	assert_int_equal(index_begin(x, a, seen, view.head, true, &out), INDEX_BEGUN);
@@ -418,7 +419,8 @@ static void *do_anything(void *arg)
 		static const char *const urls[] = {"a", "b", "c"};
 		static const char *const accepts[] = {"x", "y", NULL};
 		struct question q;
-		const struct index_ask *a = ask(&q, urls[rng_below(&rng, 3)], accepts[rng_below(&rng, 3)], (uint8_t)rng_below(&rng, 2));
+		const struct index_ask *a =
+			ask(&q, urls[rng_below(&rng, 3)], accepts[rng_below(&rng, 3)], (uint8_t)rng_below(&rng, 2));
 		struct entry *seen = look_up(r->index, a, (mono_us)i), *e = NULL, *mark;
 		struct entry_view view = {0};
 

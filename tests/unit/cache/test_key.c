@@ -53,8 +53,10 @@ static void variants(void **state)
 {
 	static const struct key_variant none;
 	struct key_variant plain = variant_of("", "Accept", "text/html"), star = variant_of("*", "Accept", "a");
-	struct key_variant a = variant_of("accept", "Accept", "text/html"), b = variant_of("accept", "Accept", "text/plain");
-	struct key_variant spelled = variant_of("accept", "accept", "Text/HTML"), absent = variant_of("accept", NULL, NULL);
+	struct key_variant a = variant_of("accept", "Accept", "text/html"),
+			   b = variant_of("accept", "Accept", "text/plain");
+	struct key_variant spelled = variant_of("accept", "accept", "Text/HTML"),
+			   absent = variant_of("accept", NULL, NULL);
 	struct key_variant more = variant_of("accept,origin", "Accept", "text/html");
 
 	(void)state;

@@ -213,10 +213,10 @@ static void small_and_popular_stay(void **state)
 
 	(void)state;
 	memory_open(&m, 2000000);
-	assert_true(put(&m, 1, 1000));    /* small */
-	assert_true(put(&m, 2, 1000));    /* small and popular */
-	assert_true(put(&m, 3, 600000));  /* large */
-	assert_true(put(&m, 4, 600000));  /* large and very popular */
+	assert_true(put(&m, 1, 1000));   /* small */
+	assert_true(put(&m, 2, 1000));   /* small and popular */
+	assert_true(put(&m, 3, 600000)); /* large */
+	assert_true(put(&m, 4, 600000)); /* large and very popular */
 	hit(&m, 2, 10);
 	hit(&m, 4, 50);
 	for (unsigned i = 0; i < 10; i++) /* large ones pass by */
@@ -284,8 +284,8 @@ static void gdsf_weighs(void **state)
 	double (*w)(double, uint64_t, uint64_t) = evict_gdsf.weigh;
 
 	(void)state;
-	assert_true(w(0, 1, 1000) > w(0, 1, 2000));   /* small before large */
-	assert_true(w(0, 2, 1000) > w(0, 1, 1000));   /* popular before not */
+	assert_true(w(0, 1, 1000) > w(0, 1, 2000));    /* small before large */
+	assert_true(w(0, 2, 1000) > w(0, 1, 1000));    /* popular before not */
 	assert_true(w(0.01, 1, 1000) > w(0, 1, 1000)); /* new before old */
 	assert_true(w(0, 1, 0) > 0);
 }

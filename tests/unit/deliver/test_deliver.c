@@ -21,9 +21,9 @@ struct fake {
 	struct stream stream;
 	char *out;
 	size_t n;
-	size_t take;       /* of each write, at the most */
-	size_t stop_at;    /* one STREAM_AGAIN when so many bytes are out; 0: none */
-	unsigned blocked;  /* so many times "blocked" */
+	size_t take;      /* of each write, at the most */
+	size_t stop_at;   /* one STREAM_AGAIN when so many bytes are out; 0: none */
+	unsigned blocked; /* so many times "blocked" */
 	bool fails;
 };
 
@@ -70,7 +70,8 @@ static bool fake_blocked(const struct stream *s)
 	return f->blocked && f->blocked--;
 }
 
-static const struct stream_ops fake_ops = {.name = "fake", .write = fake_write, .push = fake_push, .blocked = fake_blocked};
+static const struct stream_ops fake_ops = {
+	.name = "fake", .write = fake_write, .push = fake_push, .blocked = fake_blocked};
 
 /* ---- an entry ---- */
 
@@ -134,7 +135,8 @@ static void open_stage(struct stage *s, const char *response, const char *reques
 	free(r);
 	s->request_text = span_dup(span_str(request));
 	scanned = 0;
-	assert_int_equal(http1_parse_request(span_str(s->request_text), &scanned, 65536, &s->request, &why), HTTP1_DONE);
+	assert_int_equal(http1_parse_request(span_str(s->request_text), &scanned, 65536, &s->request, &why),
+			 HTTP1_DONE);
 }
 
 static void close_stage(struct stage *s)
@@ -203,8 +205,9 @@ static struct got *read_out(const struct stage *s)
 	struct span rest;
 	enum reason why;
 
-	assert_int_equal(http1_parse_response(span_of(s->fake.out, s->fake.n), &scanned, 200000, s->request.method, &g->r, &why),
-			 HTTP1_DONE);
+	assert_int_equal(
+		http1_parse_response(span_of(s->fake.out, s->fake.n), &scanned, 200000, s->request.method, &g->r, &why),
+		HTTP1_DONE);
 	rest = span_from(span_of(s->fake.out, s->fake.n), g->r.head_bytes);
 	if (g->r.body == HTTP1_BODY_CHUNKED) {
 		read_chunked(g, rest);
@@ -245,7 +248,9 @@ static enum deliver_step drive(struct stage *s, struct deliver *d, uint64_t tota
 	return DELIVER_FAILED;
 }
 
-#define WITH_LENGTH(n) "HTTP/1.1 200 OK\r\nContent-Length: " n "\r\nETag: \"e\"\r\nLast-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n"
+#define WITH_LENGTH(n)                                                                                                 \
+	"HTTP/1.1 200 OK\r\nContent-Length: " n                                                                        \
+	"\r\nETag: \"e\"\r\nLast-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n"
 #define WITHOUT "HTTP/1.1 200 Fine\r\nTransfer-Encoding: chunked\r\nETag: \"e\"\r\n\r\n"
 #define GET11(more) "GET /x HTTP/1.1\r\nHost: a.test\r\n" more "\r\n"
 #define GET10 "GET /x HTTP/1.0\r\n\r\n"
@@ -438,9 +443,11 @@ static const struct status_row status_rows[] = {
 	{WITHOUT, HEAD11, true, true, 200, 100, 0, 0, NULL},
 	{WITHOUT, HEAD11, false, true, 200, -1, 0, 0, NULL},
 	{"HTTP/1.1 404 No\r\nContent-Length: 100\r\n\r\n", HEAD11, true, true, 404, 100, 0, 0, NULL},
-	{WITH_LENGTH("100"), "HEAD /x HTTP/1.1\r\nHost: a\r\nIf-None-Match: \"e\"\r\n\r\n", true, true, 304, -1, 0, 0, NULL},
+	{WITH_LENGTH("100"), "HEAD /x HTTP/1.1\r\nHost: a\r\nIf-None-Match: \"e\"\r\n\r\n", true, true, 304, -1, 0, 0,
+	 NULL},
 	{WITH_LENGTH("100"), "HEAD /x HTTP/1.1\r\nHost: a\r\nIf-Match: \"f\"\r\n\r\n", true, true, 412, 0, 0, 0, NULL},
-	{WITH_LENGTH("100"), "HEAD /x HTTP/1.1\r\nHost: a\r\nRange: bytes=0-0\r\n\r\n", true, true, 200, 100, 0, 0, NULL},
+	{WITH_LENGTH("100"), "HEAD /x HTTP/1.1\r\nHost: a\r\nRange: bytes=0-0\r\n\r\n", true, true, 200, 100, 0, 0,
+	 NULL},
 	/* conditions */
 	{WITH_LENGTH("100"), GET11("If-None-Match: \"e\"\r\n"), true, true, 304, -1, 0, 0, NULL},
 	{WITH_LENGTH("100"), GET11("If-None-Match: W/\"e\"\r\n"), true, true, 304, -1, 0, 0, NULL},
@@ -449,8 +456,8 @@ static const struct status_row status_rows[] = {
 	{WITH_LENGTH("100"), GET11("If-None-Match: \"f\"\r\n" SAME_SINCE), true, true, 200, 100, 0, 100, NULL},
 	{WITH_LENGTH("100"), GET11("If-Match: \"f\"\r\n"), true, true, 412, 0, 0, 0, NULL},
 	{WITH_LENGTH("100"), GET11("If-Match: \"e\"\r\n"), true, true, 200, 100, 0, 100, NULL},
-	{"HTTP/1.1 404 No\r\nContent-Length: 100\r\nETag: \"e\"\r\n\r\n", GET11("If-None-Match: \"e\"\r\n"), true, true, 404, 100, 0,
-	 100, NULL},
+	{"HTTP/1.1 404 No\r\nContent-Length: 100\r\nETag: \"e\"\r\n\r\n", GET11("If-None-Match: \"e\"\r\n"), true, true,
+	 404, 100, 0, 100, NULL},
 	/* ranges */
 	{WITH_LENGTH("100"), RANGE("0-9"), true, true, 206, 10, 0, 10, "bytes 0-9/100"},
 	{WITH_LENGTH("100"), RANGE("90-"), true, true, 206, 10, 90, 10, "bytes 90-99/100"},
@@ -458,11 +465,12 @@ static const struct status_row status_rows[] = {
 	{WITH_LENGTH("100"), RANGE("99-200"), true, true, 206, 1, 99, 1, "bytes 99-99/100"},
 	{WITH_LENGTH("100"), RANGE("100-"), true, true, 416, 0, 0, 0, "bytes */100"},
 	{WITH_LENGTH("100"), RANGE("40-49"), false, true, 206, 10, 40, 10, "bytes 40-49/100"}, /* still to come */
-	{WITH_LENGTH("100"), RANGE("40-49"), false, false, 200, 100, 0, 100, NULL},           /* goes by in a window */
-	{WITHOUT, RANGE("40-49"), false, true, 200, -1, 0, 100, NULL},                        /* nobody knows the length */
+	{WITH_LENGTH("100"), RANGE("40-49"), false, false, 200, 100, 0, 100, NULL},            /* goes by in a window */
+	{WITHOUT, RANGE("40-49"), false, true, 200, -1, 0, 100, NULL}, /* nobody knows the length */
 	{WITHOUT, RANGE("40-49"), true, true, 206, 10, 40, 10, "bytes 40-49/100"},
 	{WITH_LENGTH("100"), RANGE("x-"), true, true, 200, 100, 0, 100, NULL},
-	{WITH_LENGTH("100"), GET11("Range: bytes=0-9\r\nIf-Range: \"e\"\r\n"), true, true, 206, 10, 0, 10, "bytes 0-9/100"},
+	{WITH_LENGTH("100"), GET11("Range: bytes=0-9\r\nIf-Range: \"e\"\r\n"), true, true, 206, 10, 0, 10,
+	 "bytes 0-9/100"},
 	{WITH_LENGTH("100"), GET11("Range: bytes=0-9\r\nIf-Range: \"f\"\r\n"), true, true, 200, 100, 0, 100, NULL},
 	{WITH_LENGTH("100"), GET11("Range: bytes=0-9\r\nIf-None-Match: \"e\"\r\n"), true, true, 304, -1, 0, 0, NULL},
 	{"HTTP/1.1 404 No\r\nContent-Length: 100\r\n\r\n", RANGE("0-9"), true, true, 404, 100, 0, 100, NULL},
@@ -570,10 +578,11 @@ static void fields_that_are_told_anew(void **state)
 	struct got *g;
 
 	(void)state;
-	open_stage(&s,
-		   "HTTP/1.1 200 Very Fine\r\nContent-Length: 3\r\nAge: 5\r\nX-Cache: HIT from far\r\nConnection: X-Hop, close\r\n"
-		   "X-Hop: 1\r\nKeep-Alive: timeout=5\r\nX-End: 2\r\n\r\n",
-		   GET11(""));
+	open_stage(
+		&s,
+		"HTTP/1.1 200 Very Fine\r\nContent-Length: 3\r\nAge: 5\r\nX-Cache: HIT from far\r\nConnection: X-Hop, close\r\n"
+		"X-Hop: 1\r\nKeep-Alive: timeout=5\r\nX-End: 2\r\n\r\n",
+		GET11(""));
 	grow(&s, 3);
 	begin(&s, &d, true, true);
 	assert_int_equal(drive(&s, &d, 3, 1), DELIVER_DONE);
@@ -582,8 +591,8 @@ static void fields_that_are_told_anew(void **state)
 	assert_true(span_eq(g->r.phrase, SPAN("Very Fine")));
 	assert_int_equal(hdr_count(&g->r.fields, HDR_CONTENT_LENGTH), 1);
 	assert_int_equal(hdr_count(&g->r.fields, HDR_DATE), 1);
-	assert_false(hdr_has(&g->r.fields, HDR_AGE) || hdr_has(&g->r.fields, HDR_X_CACHE) || hdr_has(&g->r.fields, HDR_CONNECTION) ||
-		     hdr_has(&g->r.fields, HDR_KEEP_ALIVE));
+	assert_false(hdr_has(&g->r.fields, HDR_AGE) || hdr_has(&g->r.fields, HDR_X_CACHE) ||
+		     hdr_has(&g->r.fields, HDR_CONNECTION) || hdr_has(&g->r.fields, HDR_KEEP_ALIVE));
 	assert_null(hdr_find(&g->r.fields, SPAN("X-Hop")));
 	assert_non_null(hdr_find(&g->r.fields, SPAN("X-End")));
 	free(g);

@@ -25,8 +25,8 @@ static struct page *page_of(const struct errpage *e)
 
 	p->status = errpage_format(&b, e);
 	assert_false(b.full);
-	assert_int_equal(http1_parse_response(buf_span(&b), &scanned, sizeof(p->text), e->head_only ? METHOD_HEAD : METHOD_GET, &p->r,
-					      &why),
+	assert_int_equal(http1_parse_response(buf_span(&b), &scanned, sizeof(p->text),
+					      e->head_only ? METHOD_HEAD : METHOD_GET, &p->r, &why),
 			 HTTP1_DONE);
 	assert_int_equal(p->status, p->r.status);
 	assert_true(p->r.length_known);
@@ -121,7 +121,9 @@ static void strangers_bytes(void **state)
 	free(p);
 	e.url = e.detail = SPAN_NONE;
 	p = page_of(&e);
-	assert_true(span_eq(p->body, SPAN("pmcache: the certificate of the host has expired\nnode edge1, request 0000000000005f3a\n")));
+	assert_true(span_eq(
+		p->body,
+		SPAN("pmcache: the certificate of the host has expired\nnode edge1, request 0000000000005f3a\n")));
 	free(p);
 }
 

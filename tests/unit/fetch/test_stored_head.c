@@ -64,11 +64,13 @@ static bool has_line(const struct head *h, const char *line)
 
 static void what_is_kept(void **state)
 {
-	struct head *h = made("HTTP/1.1 200 Very Fine\r\nDate: " DATE_NOW "\r\nContent-Length: 12\r\nAge: 7\r\nX-Cache: HIT from far\r\n"
-			      "X-Cache-Lookup: HIT from far:80\r\nContent-Type: Text/HTML; charset=x\r\nETag: W/\"v1\"\r\n"
-			      "Last-Modified: Sat, 05 Nov 1994 08:49:37 GMT\r\nCache-Control: max-age=60\r\nSet-Cookie: a=b\r\n"
-			      "Connection: X-Hop\r\nX-Hop: 1\r\nVary: Accept-Encoding\r\nVary: accept\r\nX-Own: 2\r\n\r\n",
-			      true);
+	struct head *h =
+		made("HTTP/1.1 200 Very Fine\r\nDate: " DATE_NOW
+		     "\r\nContent-Length: 12\r\nAge: 7\r\nX-Cache: HIT from far\r\n"
+		     "X-Cache-Lookup: HIT from far:80\r\nContent-Type: Text/HTML; charset=x\r\nETag: W/\"v1\"\r\n"
+		     "Last-Modified: Sat, 05 Nov 1994 08:49:37 GMT\r\nCache-Control: max-age=60\r\nSet-Cookie: a=b\r\n"
+		     "Connection: X-Hop\r\nX-Hop: 1\r\nVary: Accept-Encoding\r\nVary: accept\r\nX-Own: 2\r\n\r\n",
+		     true);
 
 	(void)state;
 	assert_int_equal(h->status, 200);
@@ -125,19 +127,21 @@ static void references(void **state)
 	head_unref(&other);
 }
 
-#define OLD                                                                                                                           \
-	"HTTP/1.1 200 OK\r\nDate: " DATE_NOW "\r\nContent-Length: 12\r\nContent-Type: text/plain\r\nContent-Encoding: gzip\r\n"        \
+#define OLD                                                                                                            \
+	"HTTP/1.1 200 OK\r\nDate: " DATE_NOW                                                                           \
+	"\r\nContent-Length: 12\r\nContent-Type: text/plain\r\nContent-Encoding: gzip\r\n"                             \
 	"Vary: accept\r\nETag: \"v1\"\r\nCache-Control: max-age=60\r\nX-A: old\r\nX-A: older\r\nX-B: old\r\n\r\n"
 
 static void a_304_replaces_what_it_brings(void **state)
 {
 	struct head *old = made(OLD, true);
-	struct head *h = freshened_at(old,
-				      SPAN("HTTP/1.1 304 Not Modified\r\nDate: Sun, 06 Nov 1994 09:49:37 GMT\r\nAge: 3\r\nETag: \"v2\"\r\n"
-					   "Cache-Control: max-age=90\r\nX-A: new\r\nX-C: new\r\nContent-Length: 0\r\nVary: accept, cookie\r\n"
-					   "Content-Type: text/html\r\nContent-Encoding: br\r\nConnection: X-Hop\r\nX-Hop: 1\r\n"
-					   "Set-Cookie: a=b\r\n\r\n"),
-				      &no_path, NOW + 3600000);
+	struct head *h = freshened_at(
+		old,
+		SPAN("HTTP/1.1 304 Not Modified\r\nDate: Sun, 06 Nov 1994 09:49:37 GMT\r\nAge: 3\r\nETag: \"v2\"\r\n"
+		     "Cache-Control: max-age=90\r\nX-A: new\r\nX-C: new\r\nContent-Length: 0\r\nVary: accept, cookie\r\n"
+		     "Content-Type: text/html\r\nContent-Encoding: br\r\nConnection: X-Hop\r\nX-Hop: 1\r\n"
+		     "Set-Cookie: a=b\r\n\r\n"),
+		&no_path, NOW + 3600000);
 
 	(void)state;
 	assert_int_equal(h->status, 200);
@@ -153,8 +157,10 @@ static void a_304_replaces_what_it_brings(void **state)
 	assert_true(span_eq(head_phrase(h), SPAN("OK")));
 	assert_true(span_eq(head_url(h), SPAN("http://a.test/x")));
 	assert_true(has_line(h, "X-A: new") && has_line(h, "X-B: old") && has_line(h, "X-C: new"));
-	assert_true(has_line(h, "Content-Encoding: gzip") && has_line(h, "Content-Type: text/plain") && has_line(h, "Vary: accept"));
-	assert_false(has_line(h, "X-A: old") || has_line(h, "X-A: older") || has_line(h, "X-Hop: 1") || has_line(h, "Set-Cookie: a=b"));
+	assert_true(has_line(h, "Content-Encoding: gzip") && has_line(h, "Content-Type: text/plain") &&
+		    has_line(h, "Vary: accept"));
+	assert_false(has_line(h, "X-A: old") || has_line(h, "X-A: older") || has_line(h, "X-Hop: 1") ||
+		     has_line(h, "Set-Cookie: a=b"));
 	assert_false(has_line(h, "Age: 3") || has_line(h, "Content-Length: 0") || has_line(h, "ETag: \"v1\""));
 	assert_true(has_line(old, "X-A: old")); /* heads are immutable */
 	head_unref(&h);
@@ -265,9 +271,11 @@ static void a_head_does_not_grow_for_ever(void **state)
 	head_unref(&h);
 	h = made_at(long_head(text, room, 200, HDR_MAX_FIELDS, 10, 0), true, &no_path, false, NOW);
 	for (unsigned i = 1; i < 10; i++) {
-		struct head *fresh = freshened_at(h, long_head(text, room, 304, HDR_MAX_FIELDS - i % 2, 10, i), &no_path, NOW);
+		struct head *fresh =
+			freshened_at(h, long_head(text, room, 304, HDR_MAX_FIELDS - i % 2, 10, i), &no_path, NOW);
 
-		assert_int_equal(has_line(fresh, "X-5-0: vvvvvvvvvv"), i == 5); /* the newest come first, then there is no room */
+		assert_int_equal(has_line(fresh, "X-5-0: vvvvvvvvvv"),
+				 i == 5); /* the newest come first, then there is no room */
 		head_unref(&h);
 		h = fresh;
 	}
