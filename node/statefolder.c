@@ -21,7 +21,7 @@ static int make_folders(char *path)
 			return -1;
 		*at = '/';
 	}
-	return mkdir(path, 0700) < 0 && errno != EEXIST ? -1 : 0;
+	return mkdir(path, 0755) < 0 && errno != EEXIST ? -1 : 0;
 }
 
 int statefolder_open(const char *path, char *why, size_t why_bytes)

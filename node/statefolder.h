@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Makes the folder (0700) and those above it, and locks it, so that two processes never share one. The lock's fd (kept open while
+/* Makes the folder and those above it (0755: the CA certificate is for everybody; what is secret has 0600 of its own), and locks it, so that two processes never share one. The lock's fd (kept open while
  * the process lives), or -1 with a sentence in why. */
 int statefolder_open(const char *path, char *why, size_t why_bytes);
 

@@ -304,11 +304,20 @@ bool index_publish(struct index *x, struct entry *e)
 
 struct entry *index_mark(struct index *x, const struct key *key, mono_us until)
 {
-	struct entry *e = entry_new(shard_of(x, key), key);
+	struct shard *s = shard_of(x, key);
+	struct wanted any = {.key = key};
+	struct entry *e = entry_new(s, key);
+	bool taken;
 
 	e->phase = ENTRY_MARK;
 	e->mark_until = until;
-	index_publish(x, e);
+	pthread_mutex_lock(&s->lock);
+	taken = map_find(&s->published, key_hash(key), is_wanted, &any) != NULL;
+	if (!taken)
+		put_in(s, e);
+	pthread_mutex_unlock(&s->lock);
+	if (taken)
+		entry_unref(&e);
 	return e;
 }
 

@@ -48,7 +48,8 @@ void index_withdraw(struct index *, struct entry *);
 /* The pending entry is complete: those who look up find it from now on, and what it replaces goes. False when it was purged while
  * it was filled; it is withdrawn then. */
 bool index_publish(struct index *, struct entry *);
-/* Remembers that answers for this ask cannot be shared; in place of the pending entry. */
+/* Remembers that answers for this URL cannot be shared. NULL, and nothing is done, when something is stored for it: that is
+ * somebody's, and stays. One reference. */
 struct entry *index_mark(struct index *, const struct key *, mono_us until);
 /* False when it was not there. */
 bool index_remove(struct index *, struct entry *);

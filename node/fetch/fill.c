@@ -7,6 +7,7 @@
 #define FINISH_IMMUTABLE_BYTES ((uint64_t)1024 * 1024 * 1024)
 #define HOLD_WHOLE_BYTES ((uint64_t)64 * 1024)
 #define PASS_MS (5 * DUR_MINUTE)
+#define NOBODY_READS UINT64_MAX
 
 /* ---- the end ---- */
 
@@ -149,10 +150,10 @@ static uint64_t window_room(struct flight *f)
 	uint64_t length = body_length(&f->entry->body), ahead, freed;
 
 	if (f->stored)
-		return UINT64_MAX;
+		return NOBODY_READS - 1;
 	r = entry_readers(f->entry, false);
 	if (r.n == 0)
-		return 0;
+		return NOBODY_READS;
 	freed = body_trim(&f->entry->body, r.slowest);
 	if (freed > f->reserved)
 		freed = f->reserved;
@@ -235,6 +236,10 @@ static enum fill_step fill_once(struct flight *f, uint64_t budget)
 	char *p, spill;
 	bool full;
 
+	if (window == NOBODY_READS) { /* nor will anybody: it is not for others any more */
+		flight__end(f, ENTRY_BROKEN, REASON_ABORTED);
+		return FILL_FAILED;
+	}
 	if (window == 0) {
 		f->paused = true;
 		return FILL_WAIT;

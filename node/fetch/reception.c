@@ -42,6 +42,7 @@ static bool is_same_again(const struct flight *f, const struct http1_response *r
 static void switch_protocols(struct flight *f, const struct http1_response *r)
 {
 	struct buf b = buf_over(arena_alloc(&f->arena, SWITCH_BYTES), SWITCH_BYTES);
+	const struct flight_owner *owner;
 	struct stream *s;
 	size_t n;
 
@@ -57,8 +58,10 @@ static void switch_protocols(struct flight *f, const struct http1_response *r)
 	}
 	s = exchange_detach(&f->exchange, b.p + b.n, b.cap - b.n, &n);
 	b.n += n;
-	f->owner->switched(f->cookie, s, buf_span(&b));
+	/* It ends before the owner hears of it, who may let go of it in the call: f may be gone afterwards. */
+	owner = f->owner;
 	flight__end(f, ENTRY_BROKEN, REASON_NONE);
+	owner->switched(f->cookie, s, buf_span(&b));
 }
 
 static bool is_html(const struct http1_response *r)
@@ -68,7 +71,7 @@ static bool is_html(const struct http1_response *r)
 	return span_starts_icase(type, SPAN("text/html")) || span_starts_icase(type, SPAN("application/xhtml"));
 }
 
-/* Why an answer for one is no answer for all who wait. */
+/* An answer for one that will be one for one the next time too, whoever asks. */
 static bool is_private(enum fresh_why why)
 {
 	switch (why) {
@@ -76,7 +79,6 @@ static bool is_private(enum fresh_why why)
 	case FRESH_WHY_PRIVATE:
 	case FRESH_WHY_SET_COOKIE:
 	case FRESH_WHY_VARY_STAR:
-	case FRESH_WHY_AUTHORIZATION:
 		return true;
 	default:
 		return false;
@@ -88,10 +90,12 @@ static void remember_private(struct flight *f)
 	const struct fetcher *c = f->fetcher;
 	struct entry *mark;
 
-	if (f->stale) /* what is stored there is somebody's, and stays */
+	/* What was told to a credential says nothing about others. */
+	if (!key_credential_is_nobody(&f->who))
 		return;
 	mark = index_mark(c->index, &f->key, mono_after(loop_now(c->loop), MARK_MS));
-	c->store->ops->keep(c->store, mark, 0);
+	if (mark)
+		c->store->ops->keep(c->store, mark, 0);
 	entry_unref(&mark);
 }
 
@@ -140,6 +144,8 @@ void reception_take(struct flight *f, const struct http1_response *r)
 		verdict != FRESH_STORE_NO || (f->store && why == FRESH_WHY_USELESS && !f->facts.has_authorization);
 	terms.stored = verdict != FRESH_STORE_NO &&
 		       !(r->length_known && (r->length > most || r->length > f->policy->cache.max_object));
+	if (f->answer.has_set_cookie && !terms.stored) /* the field stays in the head: it is for one alone */
+		terms.shared = false;
 	terms.joinable = terms.stored;
 	f->stored = terms.stored;
 	if (!terms.joinable)

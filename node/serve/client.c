@@ -46,7 +46,7 @@ static void on_deadline(void *arg)
 		break;
 	case CLIENT_READING:
 		if (c->in_n > c->in_at) { /* a request has begun, and does not go on */
-			request_refuse(c, REASON_REQUEST_TIMEOUT);
+			request_refuse_unparsed(c, REASON_REQUEST_TIMEOUT);
 			break;
 		}
 		client_close(c, STREAM_CLEAN);
@@ -223,7 +223,7 @@ static bool parse_request(struct client *c)
 		begin_request(c);
 		return true;
 	case HTTP1_BAD:
-		request_refuse(c, why);
+		request_refuse_unparsed(c, why);
 		return true;
 	case HTTP1_MORE:
 		return false;

@@ -275,15 +275,11 @@ void request_timed_out(struct request *r)
 	answer_error(r, REASON_REQUEST_TIMEOUT, SPAN_NONE);
 }
 
+/* The server's `parsed` says what was asked for. */
 void request_refuse_with(struct client *c, enum reason why, struct span detail)
 {
 	struct request *r;
 
-	if (why >= REASON_NOT_HTTP && why <= REASON_URL_TOO_LONG) { /* `parsed` holds nothing to go by */
-		memset(&c->server->parsed, 0, offsetof(struct http1_request, fields.v));
-		c->server->parsed.method_name = SPAN("NONE");
-		c->server->parsed.minor = 1;
-	}
 	c->state = CLIENT_ANSWERING;
 	r = request_new(c);
 	r->keep_alive = false;
@@ -293,4 +289,14 @@ void request_refuse_with(struct client *c, enum reason why, struct span detail)
 void request_refuse(struct client *c, enum reason why)
 {
 	request_refuse_with(c, why, SPAN_NONE);
+}
+
+void request_refuse_unparsed(struct client *c, enum reason why)
+{
+	struct http1_request *nothing = &c->server->parsed;
+
+	memset(nothing, 0, offsetof(struct http1_request, fields.v));
+	nothing->method_name = SPAN("NONE");
+	nothing->minor = 1;
+	request_refuse(c, why);
 }

@@ -28,5 +28,7 @@ void request_timed_out(struct request *);
 /* An answer of our own to something that is no valid request; the connection is closed. */
 void request_refuse(struct client *, enum reason);
 void request_refuse_with(struct client *, enum reason, struct span detail);
+/* The same when no head could be parsed: `parsed` is not looked at. */
+void request_refuse_unparsed(struct client *, enum reason);
 
 #endif

@@ -96,6 +96,11 @@ static void read_on(struct request *r)
 	client_want(r->client, STREAM_READ | (r->delivering ? STREAM_WRITE : 0));
 }
 
+static void on_turn(void *arg)
+{
+	upload_go_on(arg);
+}
+
 void upload_go_on(struct request *r)
 {
 	struct upload *u = &r->upload;
@@ -138,7 +143,8 @@ void upload_go_on(struct request *r)
 			return;
 		}
 	}
-	read_on(r); /* others want their turn; the stream will say that there is more */
+	/* Others want their turn. What is in the buffer already is not announced by the stream. */
+	loop_defer(r->server->loop, &r->job, on_turn, r);
 }
 
 void upload_begin(struct request *r)

@@ -324,6 +324,9 @@ static void marks(void **state)
 
 	(void)state;
 	store(x, html, "accept");
+	assert_null(index_mark(x, &html->key, 1000)); /* what is stored is somebody's, and stays */
+	assert_true(has(x, html));
+	assert_int_equal(index_purge(x, &html->key), 1);
 	mark = index_mark(x, &html->key, 1000);
 	assert_int_equal(removed, 1);
 	found = look_up(x, none, 999);

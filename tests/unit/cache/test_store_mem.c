@@ -320,7 +320,8 @@ static void *come_and_go(void *arg)
 			break;
 		case 2:
 			e = index_mark(m->index, &a.key, (mono_us)rng_below(&rng, 2));
-			m->store->ops->keep(m->store, e, 0);
+			if (e)
+				m->store->ops->keep(m->store, e, 0);
 			entry_unref(&e);
 			break;
 		case 3:
