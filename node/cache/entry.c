@@ -150,6 +150,13 @@ bool entry_admits(struct entry *e, const struct key_credential *c, mono_us now)
 	return yes;
 }
 
+void entry_guard(struct entry *e)
+{
+	lock(e);
+	e->guarded = true;
+	unlock(e);
+}
+
 void entry_admit(struct entry *e, const struct key_credential *c, mono_us until)
 {
 	struct entry_pass *pass;

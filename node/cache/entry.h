@@ -173,6 +173,8 @@ void entry_look(struct entry *, struct entry_view *out);
 
 /* Has this credential been accepted for a guarded entry, lately? Also true for one that is not guarded. */
 bool entry_admits(struct entry *, const struct key_credential *, mono_us now);
+/* From now on only for credentials that the origin accepts; those accepted so far stay. */
+void entry_guard(struct entry *);
 /* The origin has said 200 or 304 to it. Nobody in particular (anonymous): the guard falls. */
 void entry_admit(struct entry *, const struct key_credential *, mono_us until);
 

@@ -11,14 +11,26 @@
 #define PASS_MS (5 * DUR_MINUTE)
 #define SWITCH_BYTES (256 * 1024) /* a head and what may be read behind it */
 
+/* What was answered to a credential is not for everybody, unless RFC 9111 §3.5 allows it and the policy goes by that. */
+static bool is_for_credentials(const struct flight *f, enum fresh_store verdict)
+{
+	return verdict == FRESH_STORE_AUTH_CLASS ||
+	       (verdict == FRESH_STORE_AUTH_RFC && f->policy->cache.authorized == POLICY_AUTH_CREDENTIAL);
+}
+
 static void not_modified(struct flight *f, const struct http1_response *r)
 {
 	const struct fetcher *c = f->fetcher;
 	mono_us now = loop_now(c->loop);
+	enum fresh_store allowed;
 	struct link *link;
 
-	entry_swap_head(f->stale,
-			stored_head_freshen(f->stale_head, r, &f->path, f->request_time, now, loop_wall(c->loop)));
+	entry_swap_head(f->stale, stored_head_freshen(f->stale_head, &f->facts, r, &f->path, f->request_time, now,
+						      loop_wall(c->loop), &allowed));
+	if (allowed == FRESH_STORE_NO) /* private now, or not to be stored: whoever asks next asks the origin */
+		index_remove(c->index, f->stale);
+	else if (is_for_credentials(f, allowed)) /* said to one credential: says nothing about others */
+		entry_guard(f->stale);
 	entry_admit(f->stale, &f->who, mono_after(now, PASS_MS));
 	link = r->status == 304 ? exchange_finish(&f->exchange) : NULL;
 	if (link)
@@ -137,9 +149,7 @@ void reception_take(struct flight *f, const struct http1_response *r)
 	vary_read(&r->fields, &vary);
 	if (!vary.star)
 		key_variant(&terms.variant, &vary, &f->request->fields);
-	f->guarded = terms.guarded =
-		verdict == FRESH_STORE_AUTH_CLASS ||
-		(verdict == FRESH_STORE_AUTH_RFC && f->policy->cache.authorized == POLICY_AUTH_CREDENTIAL);
+	f->guarded = terms.guarded = is_for_credentials(f, verdict);
 	terms.shared =
 		verdict != FRESH_STORE_NO || (f->store && why == FRESH_WHY_USELESS && !f->facts.has_authorization);
 	terms.stored = verdict != FRESH_STORE_NO &&

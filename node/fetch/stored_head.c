@@ -167,20 +167,23 @@ static struct pieces pieces_of(const struct head *h)
 	return (struct pieces){span_of(h->text, h->n), head_phrase(h), head_vary(h), head_url(h)};
 }
 
-struct head *stored_head_freshen(const struct head *old, const struct http1_response *not_modified,
-				 const struct path_facts *path, wall_ms request_time, mono_us received,
-				 wall_ms received_wall)
+struct head *stored_head_freshen(const struct head *old, const struct fresh_request *request,
+				 const struct http1_response *not_modified, const struct path_facts *path,
+				 wall_ms request_time, mono_us received, wall_ms received_wall,
+				 enum fresh_store *allowed)
 {
 	struct hdrs *before = NEW(struct hdrs), *merged = NEW(struct hdrs);
 	char *copy = parse_fields(old, before), *text = mem_alloc(MOST_HEAD_BYTES);
 	struct buf b = buf_over(text, MOST_HEAD_BYTES);
 	struct pieces pieces = pieces_of(old);
 	struct fresh_response facts;
+	enum fresh_why why;
 	struct head *h;
 
 	merge(before, &not_modified->fields, merged);
 	fresh_read_response(old->status, merged, request_time, received_wall, path, &facts);
 	facts.earned = old->terms.source == FRESH_WHY_IMMUTABLE;
+	*allowed = fresh_may_store(request, &facts, &why);
 	http1_format_fields(&b, merged, TOLD_ANEW | NOT_KEPT);
 	put_date(&b, merged, received_wall);
 	CHECK_THAT(!b.full);

@@ -14,10 +14,12 @@ struct head *stored_head_make(const struct http1_response *, const struct fresh_
 			      bool stored, mono_us received, wall_ms received_wall);
 
 /* A 304 for `old`: a new head over the same body, with the fields that the 304 brought (RFC 9111 §3.2) and the terms made from
- * both. Vary and the facts about the body stay. */
-struct head *stored_head_freshen(const struct head *old, const struct http1_response *not_modified,
-				 const struct path_facts *, wall_ms request_time, mono_us received,
-				 wall_ms received_wall);
+ * both. Vary and the facts about the body stay. *allowed: whether, by what it says now, it may still be stored for answers to such
+ * a request. */
+struct head *stored_head_freshen(const struct head *old, const struct fresh_request *,
+				 const struct http1_response *not_modified, const struct path_facts *,
+				 wall_ms request_time, mono_us received, wall_ms received_wall,
+				 enum fresh_store *allowed);
 
 /* The same head with other terms: when an immutable object turns out not to have earned its life. */
 struct head *stored_head_with_terms(const struct head *old, const struct fresh_terms *);

@@ -20,9 +20,14 @@ static int add_roots(X509_STORE *store, const char *path, char *why, size_t why_
 
 	if (!certs)
 		return -1;
-	for (int i = 0; i < sk_X509_num(certs); i++)
-		CHECK_THAT(X509_STORE_add_cert(store, sk_X509_value(certs, i)) ==
-			   1); /* one that is there already is fine */
+	for (int i = 0; i < sk_X509_num(certs); i++) {
+		X509 *root = sk_X509_value(certs, i);
+
+		/* OpenSSL reads a certificate's extensions when they are first asked for. The roots are shared by all loops, so
+		 * that is done here, where nobody else looks. */
+		X509_check_purpose(root, -1, 0);
+		CHECK_THAT(X509_STORE_add_cert(store, root) == 1); /* one that is there already is fine */
+	}
 	sk_X509_pop_free(certs, X509_free);
 	return 0;
 }

@@ -46,7 +46,9 @@ static struct head *made(const char *text, bool stored)
 static struct head *freshened_at(const struct head *old, struct span text, const struct path_facts *path, wall_ms now)
 {
 	struct http1_response *r = parse(text);
-	struct head *h = stored_head_freshen(old, r, path, now, 9000, now);
+	struct fresh_request get = {.method = METHOD_GET};
+	enum fresh_store allowed;
+	struct head *h = stored_head_freshen(old, &get, r, path, now, 9000, now, &allowed);
 
 	free(r);
 	return h;
