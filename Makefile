@@ -24,7 +24,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 # ---- flags ----------------------------------------------------------------------------------------------------------
 
-PACKAGES := libevent_core libssl libcrypto libcares msgpack yaml-0.1 libxxhash libb2
+PACKAGES := libevent_core libssl libcrypto libcares yaml-0.1 libxxhash libb2
 # Empty until the packages are installed; `run` and `test` see to that before they build.
 LIB_CFLAGS := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
 LIBS       := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lpthread

@@ -351,8 +351,11 @@ static struct statsjson_gauges gauges_of(struct node *n)
 	};
 }
 
-static void rows_of(const struct node *n, const struct metrics *rows[MOST_LOOPS])
+/* Called on lane 0, whose row takes up what the store and the log count for all. */
+static void rows_of(struct node *n, const struct metrics *rows[MOST_LOOPS])
 {
+	metric_set(n->lanes[0].metrics, METRIC_EVICTED, n->store->ops->counts(n->store).evicted);
+	metric_set(n->lanes[0].metrics, METRIC_LOG_DROPPED, accesslog_dropped(n->accesslog));
 	for (unsigned i = 0; i < n->n_lanes; i++)
 		rows[i] = n->lanes[i].metrics;
 }

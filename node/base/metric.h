@@ -70,6 +70,12 @@ static inline void metric_sub(struct metrics *m, enum metric id, uint64_t n)
 	metric_add(m, id, (uint64_t)0 - n);
 }
 
+/* For what is counted elsewhere and shown here. */
+static inline void metric_set(struct metrics *m, enum metric id, uint64_t n)
+{
+	atomic_store_explicit(&m->v[id], n, memory_order_relaxed);
+}
+
 static inline uint64_t metric_read(const struct metrics *m, enum metric id)
 {
 	return atomic_load_explicit(&m->v[id], memory_order_relaxed);

@@ -131,14 +131,14 @@ struct entry {
 	uint8_t phase;         /* [s] enum entry_phase */
 	uint8_t outcome;       /* [s] enum entry_outcome */
 	uint8_t why;           /* [s] enum reason, for ENTRY_BROKEN */
-	bool in_index;         /* [s] */
-	bool is_pending;       /* [s] in the map of pending ones */
-	bool joinable;         /* [s] pending: others may wait for it */
-	bool shared;           /* [s] those who have joined may read it */
-	bool guarded;          /* [s] stored from an authorised request: only for credentials in `passes` */
-	bool stored;           /* [s] kept whole; false: a window over a body that goes by */
-	bool begun_to_go;      /* [s] not stored: the window has left the beginning; who comes now comes too late */
-	bool purged;           /* [s] pending: must not be published any more */
+	bool in_index : 1;     /* [s] */
+	bool is_pending : 1;   /* [s] in the map of pending ones */
+	bool joinable : 1;     /* [s] pending: others may wait for it */
+	bool shared : 1;       /* [s] those who have joined may read it */
+	bool guarded : 1;      /* [s] stored from an authorised request: only for credentials in `passes` */
+	bool stored : 1;       /* [s] kept whole; false: a window over a body that goes by */
+	bool begun_to_go : 1;  /* [s] not stored: the window has left the beginning; who comes now comes too late */
+	bool purged : 1;       /* [s] pending: must not be published any more */
 	uint8_t n_passes;      /* [s] */
 	union {
 		struct entry_pass *passes; /* [s] at most ENTRY_MAX_PASSES, the oldest goes; not of a mark */

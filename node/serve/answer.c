@@ -105,6 +105,8 @@ static enum metric metric_of(const struct request *r)
 {
 	if (r->not_modified)
 		return METRIC_HITS_REVALIDATED;
+	if (r->failed && r->result != ACCESSLOG_TCP_DENIED)
+		return METRIC_ERRORS;
 	switch (r->result) {
 	case ACCESSLOG_TCP_MEM_HIT:
 	case ACCESSLOG_TCP_IMS_HIT:
@@ -341,6 +343,7 @@ void answer_error(struct request *r, enum reason why, struct span detail)
 		client_close(r->client, STREAM_CUT);
 		return;
 	}
+	r->failed = true;
 	if (why >= REASON_DENIED_CLIENT && why <= REASON_DENIED_BUMP)
 		r->result = ACCESSLOG_TCP_DENIED;
 	else if (is_ours(why))

@@ -48,7 +48,7 @@ struct request {
 	struct entry *validated; /* the origin has just said that it is good */
 	struct flight *flight;   /* begun by us */
 	struct entry_watch watch;
-	bool joined, private, cached, looked_up_hit, alone, stale_on_error, not_modified;
+	bool joined, private, cached, looked_up_hit, alone, stale_on_error, not_modified, failed;
 	unsigned rounds;
 	enum fresh_why why;
 	enum request_fwd fwd;
