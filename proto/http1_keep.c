@@ -31,3 +31,13 @@ struct http1_request *http1_keep_request(struct arena *a, const struct http1_req
 	}
 	return copy;
 }
+
+void http1_keep_url(struct arena *a, struct url *u)
+{
+	u->scheme = arena_copy(a, u->scheme);
+	u->userinfo = arena_copy(a, u->userinfo);
+	u->host = arena_copy(a, u->host);
+	u->path_query = arena_copy(a, u->path_query);
+	u->path = span_upto(u->path_query, u->path.n);
+	u->query = u->query.p ? span_from(u->path_query, u->path.n + 1) : SPAN_NONE;
+}

@@ -278,3 +278,16 @@ bool url_host_fits(struct span host_value, bool https, const struct url *at)
 		return false;
 	return given.port == at->port && same_host(&given, at);
 }
+
+void url_put_authority(struct buf *b, const struct url *u)
+{
+	if (u->is_ipv6)
+		buf_putc(b, '[');
+	buf_put(b, u->host);
+	if (u->is_ipv6)
+		buf_putc(b, ']');
+	if (u->port == url_default_port(u->https))
+		return;
+	buf_putc(b, ':');
+	buf_put_u64(b, u->port);
+}

@@ -55,6 +55,9 @@ bool url_host_fits(struct span host_value, bool https, const struct url *at);
 /* A valid host name or dotted quad, as above, without a dot at the end. */
 bool url_is_host(struct span);
 
+/* "host", "host:8443", "[::1]:8443": as Host and absolute URLs have it, the scheme's own port left out. */
+void url_put_authority(struct buf *, const struct url *);
+
 /* 80 or 443. */
 static inline uint16_t url_default_port(bool https)
 {

@@ -6,17 +6,6 @@
 #include "node/fetch/flight_internal.h"
 #include "proto/http1_keep.h"
 
-static void copy_url(struct arena *a, struct url *to, const struct url *from)
-{
-	*to = *from;
-	to->scheme = arena_copy(a, from->scheme);
-	to->userinfo = arena_copy(a, from->userinfo);
-	to->host = arena_copy(a, from->host);
-	to->path_query = arena_copy(a, from->path_query);
-	to->path = span_upto(to->path_query, from->path.n);
-	to->query = from->query.p ? span_from(to->path_query, from->path.n + 1) : SPAN_NONE;
-}
-
 /* ---- life ---- */
 
 static void flight_free(struct flight *f)
@@ -70,7 +59,8 @@ struct flight *flight_start(const struct fetcher *fetcher, const struct flight_a
 	f->fetcher = fetcher;
 	f->policy = policy_ref(ask->policy);
 	f->request = http1_keep_request(&f->arena, ask->request);
-	copy_url(&f->arena, &f->url, &ask->url);
+	f->url = ask->url;
+	http1_keep_url(&f->arena, &f->url);
 	f->store_id = arena_copy(&f->arena, ask->store_id);
 	f->dial_host = arena_copy(&f->arena, ask->dial_host.n ? ask->dial_host : ask->url.host);
 	f->client = arena_copy(&f->arena, ask->client);

@@ -17,21 +17,6 @@ static void dial(struct flight *f);
 
 /* ---- the request head ---- */
 
-static void put_host(struct buf *b, const struct url *u)
-{
-	buf_put_str(b, "Host: ");
-	if (u->is_ipv6)
-		buf_putc(b, '[');
-	buf_put(b, u->host);
-	if (u->is_ipv6)
-		buf_putc(b, ']');
-	if (u->port != url_default_port(u->https)) {
-		buf_putc(b, ':');
-		buf_put_u64(b, u->port);
-	}
-	buf_put_str(b, "\r\n");
-}
-
 /* A condition of our own: answers with what we have, if it is still good. */
 static bool put_condition(struct buf *b, const struct head *stale)
 {
@@ -89,7 +74,9 @@ static void format_request(struct flight *f, struct buf *b)
 	const struct http1_request *r = f->request;
 
 	http1_format_request_line(b, r->method_name, f->url.path_query);
-	put_host(b, &f->url);
+	buf_put_str(b, "Host: ");
+	url_put_authority(b, &f->url);
+	buf_put_str(b, "\r\n");
 	http1_format_fields(b, &r->fields, FROM_CLIENTS | BIT(CONTENT_LENGTH) | (f->whole ? CONDITIONS : 0));
 	put_authorization(b, f);
 	if (f->stale_head)

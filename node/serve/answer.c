@@ -148,15 +148,7 @@ static void put_url(const struct request *r, struct buf *b)
 		return;
 	}
 	buf_put_str(b, u->https ? "https://" : "http://");
-	if (u->is_ipv6)
-		buf_putc(b, '[');
-	buf_put(b, u->host);
-	if (u->is_ipv6)
-		buf_putc(b, ']');
-	if (u->port != url_default_port(u->https)) {
-		buf_putc(b, ':');
-		buf_put_u64(b, u->port);
-	}
+	url_put_authority(b, u);
 	buf_put(b, u->path_query);
 }
 

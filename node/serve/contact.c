@@ -44,7 +44,7 @@ struct contacts *contacts_new(const struct fetcher *f)
 
 static void contact_free(struct contact *c)
 {
-	LIST_REMOVE(c, entry);
+	CHECK_THAT(LIST_EMPTY(&c->waits));
 	dial_cancel(&c->dial);
 	free(c);
 }
@@ -58,7 +58,6 @@ void contacts_free(struct contacts *all)
 	CHECK(all, CONTACTS_MAGIC);
 	for (c = LIST_FIRST(&all->list); c; c = next) {
 		next = LIST_NEXT(c, entry);
-		CHECK_THAT(LIST_EMPTY(&c->waits));
 		contact_free(c);
 	}
 	all->magic = 0;
@@ -93,6 +92,7 @@ static void on_dialled(void *cookie, struct stream *s, const struct dial_report 
 		link = link_new(&s, c->origin);
 		pool_give(f->pool, &link);
 	}
+	LIST_REMOVE(c, entry); /* who comes from now on finds the mint wiser */
 	tell_all(c, report->cert);
 	contact_free(c);
 }

@@ -44,26 +44,23 @@ void request__free(struct request *r)
 	free(r);
 }
 
+/* Userinfo in a URL is as secret as Authorization. */
+static void read_facts(struct request *r)
+{
+	fresh_read_request(r->head, &r->facts);
+	r->facts.has_authorization |= r->url.userinfo.n > 0;
+}
+
 /* The request has to wait: its head moves out of the client's buffer. */
 void request__keep(struct request *r)
 {
-	struct url *u = &r->url;
-	struct span base = r->head->target;
-
 	if (r->kept)
 		return;
-	(void)base;
 	r->head = http1_keep_request(&r->arena, r->head);
 	r->ask.request = &r->head->fields;
 	r->kept = true;
-	u->scheme = arena_copy(&r->arena, u->scheme);
-	u->userinfo = arena_copy(&r->arena, u->userinfo);
-	u->host = arena_copy(&r->arena, u->host);
-	u->path_query = arena_copy(&r->arena, u->path_query);
-	u->path = span_upto(u->path_query, u->path.n);
-	u->query = u->query.p ? span_from(u->path_query, u->path.n + 1) : SPAN_NONE;
-	fresh_read_request(r->head, &r->facts);
-	r->facts.has_authorization |= u->userinfo.n > 0;
+	http1_keep_url(&r->arena, &r->url);
+	read_facts(r);
 }
 
 void request_abort(struct request *r)
@@ -189,8 +186,7 @@ static enum reason classify(struct request *r)
 		return REASON_URL_TOO_LONG;
 	pathclass_of(r->store_id.path, r->store_id.query, &r->head->fields, &r->path);
 	apply_class_rule(r);
-	fresh_read_request(r->head, &r->facts);
-	r->facts.has_authorization |= r->url.userinfo.n > 0;
+	read_facts(r);
 	r->ask.request = &r->head->fields;
 	key_make(&r->ask.key, s->salt, r->store_id.text);
 	if (r->facts.has_authorization)
