@@ -7,6 +7,7 @@
 #define NODE_SERVE_CLIENT_H
 
 #include "node/net/stream.h"
+#include "node/serve/contact.h"
 #include "node/serve/server.h"
 #include "proto/chunked.h"
 #include "proto/hello.h"
@@ -58,8 +59,8 @@ struct client {
 	struct deferred job;
 	struct request *request;
 	struct relay *relay;
-	struct contact_wait *contact; /* a first contact that is waited for (certificate: origin) */
-	struct dial *dial;            /* tunnel.c: on its way for a CONNECT */
+	struct contact_wait contact; /* a first contact that is waited for (certificate: origin) */
+	struct dial *dial;           /* tunnel.c: on its way for a CONNECT */
 	uint64_t served;
 };
 

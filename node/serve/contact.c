@@ -18,12 +18,6 @@ struct contact {
 	char origin[ORIGIN_BYTES]; /* pool's name of it */
 };
 
-struct contact_wait {
-	LIST_ENTRY(contact_wait) entry;
-	contact_on_done_f *on_done;
-	void *cookie;
-};
-
 struct contacts {
 	unsigned magic;
 	const struct fetcher *fetcher;
@@ -73,9 +67,9 @@ static void tell_all(struct contact *c, struct origin_cert *cert)
 		contact_on_done_f *on_done = w->on_done;
 		void *cookie = w->cookie;
 
-		LIST_REMOVE(w, entry);
-		free(w);
-		on_done(cookie, cert);
+		CHECK_THAT(on_done != NULL);
+		contact_cancel(w);
+		on_done(cookie, cert); /* w may be gone now */
 	}
 }
 
@@ -107,11 +101,10 @@ static struct contact *find(struct contacts *all, const char *origin)
 	return NULL;
 }
 
-struct contact_wait *contact_start(struct contacts *all, const struct dial_target *target, struct policy *policy,
-				   contact_on_done_f *on_done, void *cookie)
+void contact_start(struct contacts *all, const struct dial_target *target, struct policy *policy,
+		   struct contact_wait *w, contact_on_done_f *on_done, void *cookie)
 {
 	struct span host = target->tls_host.n ? target->tls_host : target->host;
-	struct contact_wait *w = NEW(struct contact_wait);
 	char origin[ORIGIN_BYTES];
 	struct buf b = buf_over(origin, sizeof(origin) - 1), h;
 	struct contact *c;
@@ -134,16 +127,12 @@ struct contact_wait *contact_start(struct contacts *all, const struct dial_targe
 	w->on_done = on_done;
 	w->cookie = cookie;
 	LIST_INSERT_HEAD(&c->waits, w, entry);
-	return w;
 }
 
-void contact_cancel(struct contact_wait **wp)
+void contact_cancel(struct contact_wait *w)
 {
-	struct contact_wait *w = *wp;
-
-	if (!w)
+	if (!w->on_done)
 		return;
-	*wp = NULL;
+	w->on_done = NULL;
 	LIST_REMOVE(w, entry);
-	free(w);
 }

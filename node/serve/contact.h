@@ -9,7 +9,6 @@
 #include "node/fetch/flight.h"
 
 struct contacts;
-struct contact_wait;
 
 /* Borrows the fetcher. */
 struct contacts *contacts_new(const struct fetcher *);
@@ -19,10 +18,17 @@ void contacts_free(struct contacts *);
 /* cert: borrowed; NULL when the origin could not be reached, or is not to be trusted. */
 typedef void contact_on_done_f(void *cookie, struct origin_cert *cert);
 
+/* Embedded in who waits; zeroed: does not. */
+struct contact_wait {
+	LIST_ENTRY(contact_wait) entry;
+	contact_on_done_f *on_done; /* NULL: not waiting */
+	void *cookie;
+};
+
 /* Never calls back from inside. Shares the policy. */
-struct contact_wait *contact_start(struct contacts *, const struct dial_target *, struct policy *, contact_on_done_f *,
-				   void *cookie);
-/* In silence; clears *w; NULL inside is harmless. The contact goes on for the others, and for the mint. */
-void contact_cancel(struct contact_wait **w);
+void contact_start(struct contacts *, const struct dial_target *, struct policy *, struct contact_wait *,
+		   contact_on_done_f *, void *cookie);
+/* In silence; harmless when not waiting. The contact goes on for the others, and for the mint. */
+void contact_cancel(struct contact_wait *);
 
 #endif

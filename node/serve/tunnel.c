@@ -248,7 +248,6 @@ static void on_contact(void *cookie, struct origin_cert *cert)
 	struct client *c = cookie;
 
 	CHECK(c, CLIENT_MAGIC);
-	c->contact = NULL;
 	/* An origin that cannot be reached, or whose certificate is no good, is told in answer to the request: here only a name is needed. */
 	bump_with_leaf(c, cert);
 }
@@ -271,12 +270,12 @@ static void bump(struct client *c)
 	c->state = CLIENT_HANDSHAKE;
 	stream_want(c->stream, 0);
 	client_expect_within(c, 0);
-	c->contact = contact_start(s->contacts,
-				   &(struct dial_target){.host = c->tunnel->dial_host,
-							 .port = c->tunnel->url.port,
-							 .https = true,
-							 .tls_host = c->tunnel->url.host},
-				   s->policy, on_contact, c);
+	contact_start(s->contacts,
+		      &(struct dial_target){.host = c->tunnel->dial_host,
+					    .port = c->tunnel->url.port,
+					    .https = true,
+					    .tls_host = c->tunnel->url.host},
+		      s->policy, &c->contact, on_contact, c);
 }
 
 /* ---- first bytes ---- */
