@@ -118,8 +118,8 @@ class Conn:
 
 
 class Origin:
+    used_ports = set()  # of all origins of this run
 
-    used_ports = set()
     def __init__(self, pair=None, name="origin.test", host="127.0.0.1", port=0, client_ca=None, tls_max=None,
                  alpn=None):
         self.name, self.host, self.pair = name, host, pair
