@@ -95,7 +95,6 @@ enum entry_phase { ENTRY_NEW, ENTRY_FILLING, ENTRY_COMPLETE, ENTRY_FAILED, ENTRY
 enum entry_outcome {
 	ENTRY_FILLED,       /* here is the response */
 	ENTRY_NOT_MODIFIED, /* 304 to the flight's own condition: the stored response has been freshened, look again */
-	ENTRY_LOOK_AGAIN,   /* the answer is for one variant or one requester only, and not for you: look again */
 	ENTRY_BROKEN,       /* `why` */
 };
 

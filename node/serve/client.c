@@ -114,12 +114,6 @@ void client_close(struct client *c, enum stream_end end)
 	free(c);
 }
 
-void client_cut(struct client *c)
-{
-	c->request = NULL;
-	client_close(c, STREAM_CUT);
-}
-
 void client_expect_within(struct client *c, dur_ms limit)
 {
 	if (limit > 0)
@@ -286,7 +280,6 @@ void client_answered(struct client *c, bool keep_alive)
 	CHECK(c, CLIENT_MAGIC);
 	c->request = NULL;
 	c->state = CLIENT_READING;
-	c->served++;
 	timer_clear(&c->deadline);
 	if (!keep_alive || (s->draining && c->in_n == c->in_at)) {
 		client_close(c, STREAM_CLEAN);

@@ -49,8 +49,7 @@ struct client {
 	char peer[ADDR_TEXT_BYTES];
 	struct client_tunnel *tunnel; /* NULL: requests come in absolute-form */
 	bool tunnelled;               /* CONNECT has been answered 200: first bytes decide what is inside */
-	bool tls_to_proxy;
-	bool ended; /* the client has closed its side */
+	bool ended;                   /* the client has closed its side */
 	struct hello_scan hello;
 	char hello_name[HELLO_MAX_NAME + 1]; /* SNI of the innermost ClientHello */
 	char *in;                            /* read, not yet used: in_at .. in_n */
@@ -61,7 +60,6 @@ struct client {
 	struct relay *relay;
 	struct contact_wait contact; /* a first contact that is waited for (certificate: origin) */
 	struct dial *dial;           /* tunnel.c: on its way for a CONNECT */
-	uint64_t served;
 };
 
 #define CLIENT_MAGIC 0xc11e4701
@@ -69,9 +67,8 @@ struct client {
 /* Takes the fd. */
 void client_accept(struct server *, enum client_door, int fd, const struct addr *peer);
 
-/* The request has been answered; the next one may come, or the connection ends (cut: visibly broken). */
+/* The request has been answered; the next one may come, or the connection ends. */
 void client_answered(struct client *, bool keep_alive);
-void client_cut(struct client *);
 /* Ends the connection; c is gone afterwards. */
 void client_close(struct client *, enum stream_end);
 

@@ -332,7 +332,6 @@ static void ended_without(struct request *r, const struct entry_view *view)
 		r->stale = NULL;
 		look_again(r);
 		return;
-	case ENTRY_LOOK_AGAIN:
 	case ENTRY_FILLED:
 		look_again(r);
 		return;

@@ -16,7 +16,7 @@
 #include "node/serve/client.h"
 
 /* Answers the request in client->server->parsed, whose head has been used (client_used) but whose bytes are still in the buffer.
- * Ends, now or later, with client_answered or client_cut. */
+ * Ends, now or later, with client_answered or client_close. */
 void request_begin(struct client *);
 /* The client's stream is ready. */
 void request_ready(struct request *, unsigned events);

@@ -20,7 +20,6 @@ struct upload {
 	uint64_t taken;    /* body bytes given to the flight */
 	struct span piece; /* decoded, not yet taken by the flight; in the client's buffer */
 	size_t piece_raw;  /* bytes of the buffer that are used up with it */
-	bool continued;    /* 100 Continue has been passed on */
 };
 
 struct request {

@@ -44,8 +44,3 @@ void server_drain(struct server *s)
 			client_close(c, STREAM_CLEAN);
 	}
 }
-
-bool server_is_idle(const struct server *s)
-{
-	return TAILQ_EMPTY(&s->clients);
-}

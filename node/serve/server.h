@@ -47,6 +47,5 @@ void server_set_policy(struct server *, struct policy *);
 
 /* Stops serving new requests: idle connections are closed, busy ones when their answer is out. */
 void server_drain(struct server *);
-bool server_is_idle(const struct server *);
 
 #endif

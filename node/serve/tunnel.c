@@ -314,8 +314,6 @@ static enum tunnel_step hello_came(struct client *c, const struct hello *h)
 			client_close(c, STREAM_CUT);
 			return TUNNEL_MOVED;
 		}
-	} else {
-		c->tls_to_proxy = true;
 	}
 	bump(c);
 	return TUNNEL_MOVED;

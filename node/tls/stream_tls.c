@@ -544,8 +544,3 @@ struct origin_cert *stream_tls_origin_cert(const struct stream *s)
 
 	return cert ? trust_describe(cert) : NULL;
 }
-
-const char *stream_tls_version(const struct stream *s)
-{
-	return SSL_get_version(((const struct tls *)s)->ssl);
-}

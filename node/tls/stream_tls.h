@@ -36,7 +36,5 @@ const char *stream_tls_detail(const struct stream *);
 /* Client side: what the origin's certificate says, for mimicry. One reference for the caller (names_origin_unref); NULL when there is none (a
  * resumed session). */
 struct origin_cert *stream_tls_origin_cert(const struct stream *);
-/* "TLSv1.3"; static text of OpenSSL's. */
-const char *stream_tls_version(const struct stream *);
 
 #endif
