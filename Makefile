@@ -7,6 +7,7 @@ BUILD    ?= build
 CC       := $(if $(filter default,$(origin CC)),gcc,$(CC))
 SANITIZE ?=
 PREFIX   ?= /usr/local
+UNITDIR  ?= $(PREFIX)/lib/systemd/system
 PYTHON   ?= /usr/bin/python3
 FUZZ_SECONDS ?= 10
 T        ?=
@@ -24,7 +25,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 # ---- flags ----------------------------------------------------------------------------------------------------------
 
-PACKAGES := libevent_core libssl libcrypto libcares yaml-0.1 libxxhash libb2
+PACKAGES := libevent_core libssl libcrypto libcares yaml-0.1 libxxhash libb2 msgpack
 # Empty until the packages are installed; `run` and `test` see to that before they build.
 LIB_CFLAGS := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
 LIBS       := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lpthread
@@ -47,11 +48,13 @@ LIB_SRC    := $(sort $(filter-out $(CTL_SRC),$(wildcard node/*/*.c)) $(wildcard 
 MAIN_SRC   := $(sort $(wildcard node/*.c))
 UNIT_SRC   := $(sort $(wildcard tests/unit/*/test_*.c))
 STRESS_SRC := $(sort $(wildcard tests/stress/*.c))
+PLAY_SRC   := $(sort $(wildcard tests/play/play_*.c))
 FUZZ_SRC   := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 BENCH_SRC  := $(sort $(wildcard tests/bench/*.c))
 HEADERS    := $(sort $(wildcard node/*.h node/*/*.h proto/*.h peer/*.h parent/*.h))
 C_SRC      := $(LIB_SRC) $(CTL_SRC) $(MAIN_SRC)
-SCRIPTS    := $(sort .ci/run $(wildcard tests/tools/* tests/bench/run tests/live/run))
+SCRIPTS    := $(sort .ci/run $(wildcard tests/tools/* tests/bench/run tests/live/run tests/package/run docs/man/md2man) \
+	      conf/completion/generate debian/config debian/postinst debian/postrm)
 SH_SCRIPTS := $(shell grep -lE '^\#!.*[/ ](ba|da)?sh' $(SCRIPTS) /dev/null 2>/dev/null)
 PY_SCRIPTS := $(shell grep -lE '^\#!.*python3' $(SCRIPTS) /dev/null 2>/dev/null) \
 	      $(shell find tests -name '*.py' -not -path '*/__pycache__/*')
@@ -63,14 +66,23 @@ LIB      := $(BUILD)/libpmcache.a
 PROGRAMS := $(if $(MAIN_SRC),$(BUILD)/pmcached) $(if $(CTL_SRC),$(BUILD)/pmcachectl)
 UNIT     := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(UNIT_SRC))
 STRESS   := $(patsubst tests/stress/%.c,$(BUILD)/tests/stress_%,$(STRESS_SRC))
+PLAY     := $(patsubst tests/play/%.c,$(BUILD)/tests/%,$(PLAY_SRC))
+PLAY_LIB := $(call objects,$(sort $(filter-out $(PLAY_SRC),$(wildcard tests/play/*.c))))
 REPLAY   := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/%,$(FUZZ_SRC))
 FUZZ     := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
+MAN      := $(addprefix $(BUILD)/man/,pmcached.8 pmcachectl.1 pmcache.yaml.5)
+SHELLS   := bash zsh fish
+COMPLETE := $(foreach p,pmcached pmcachectl,$(foreach s,$(SHELLS),$(BUILD)/completion/$(p).$(s)))
+VERSION  := $(shell sed -nE 's/^.define PMCACHE_VERSION "(.*)"/\1/p' node/base/version.h)
 BENCH    := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(BENCH_SRC))
+POLICY_SRC := $(sort $(wildcard tests/bench/policy/*.c))
+POLICY   := $(BUILD)/bench/policy/policy $(BUILD)/bench/policy/generate
 
 # ---- to be called ---------------------------------------------------------------------------------------------------
 
 .PHONY: all help deps run test check-asan check-tsan lint lint-format lint-scripts fmt fuzz bench live install clean
-.PHONY: tests run-tests fuzz-programs bench-programs
+.PHONY: man completion deb check-package
+.PHONY: tests run-tests fuzz-programs bench-programs bench-policy policy-programs
 
 all: $(LIB) $(PROGRAMS) ## build/pmcached and build/pmcachectl
 	@:
@@ -112,16 +124,52 @@ bench: ## CPU per request, side by side with nginx and squid
 	@+$(MAKE) all bench-programs
 	@PMC_BUILD=$(BUILD) tests/bench/run
 
+bench-policy: ## hit ratios of the eviction policies on a trace of two weeks
+	@tests/tools/deps build
+	@+$(MAKE) policy-programs
+	@$(BUILD)/bench/policy/generate | $(BUILD)/bench/policy/policy -
+
 live: ## a real npm install through the edge, twice, from the registry that npm is configured for
 	@tests/tools/deps build test
 	@+$(MAKE) all
 	@PMC_BUILD=$(BUILD) tests/live/run
 
-install: all ## into DESTDIR and PREFIX
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/doc/pmcache/examples
-	install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
-	install -m 644 README.md LICENSE $(wildcard docs/*.md) $(DESTDIR)$(PREFIX)/share/doc/pmcache
-	$(if $(wildcard conf/*.yaml),install -m 644 $(wildcard conf/*.yaml) $(DESTDIR)$(PREFIX)/share/doc/pmcache/examples)
+man: $(MAN) ## the man pages, made from docs/ and from what the programs say
+
+completion: $(COMPLETE) ## completions of bash, zsh and fish, made from what the programs say
+
+doc = $(DESTDIR)$(PREFIX)/share/doc/pmcache
+share = $(DESTDIR)$(PREFIX)/share
+install: all man completion ## into DESTDIR and PREFIX (units into UNITDIR)
+	install -D -m 755 -t $(DESTDIR)$(PREFIX)/bin $(PROGRAMS)
+	install -D -m 644 -t $(doc) README.md LICENSE $(wildcard docs/*.md)
+	install -D -m 644 -t $(doc)/examples $(wildcard conf/*.yaml) \
+		conf/systemd/pmcache.yaml conf/systemd/credentials.conf conf/systemd/pmcached.socket
+	install -D -m 644 -t $(share)/man/man8 $(filter %.8,$(MAN))
+	install -D -m 644 -t $(share)/man/man5 $(filter %.5,$(MAN))
+	install -D -m 644 -t $(share)/man/man1 $(filter %.1,$(MAN))
+	install -d $(DESTDIR)$(UNITDIR)
+	sed 's,@bindir@,$(PREFIX)/bin,' conf/systemd/pmcached.service > $(DESTDIR)$(UNITDIR)/pmcached.service
+	install -D -m 644 conf/systemd/pmcache.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/pmcache.conf
+	install -D -m 644 conf/systemd/pmcache.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/pmcache.conf
+	for p in pmcached pmcachectl; do \
+		install -D -m 644 $(BUILD)/completion/$$p.bash $(share)/bash-completion/completions/$$p && \
+		install -D -m 644 $(BUILD)/completion/$$p.zsh $(share)/zsh/vendor-completions/_$$p && \
+		install -D -m 644 $(BUILD)/completion/$$p.fish $(share)/fish/vendor_completions.d/$$p.fish || exit 1; \
+	done
+
+# In a copy of the tree, so that nothing is left beside it.
+deb: ## build/pmcache_VERSION_ARCHITECTURE.deb
+	@tests/tools/deps build package
+	@head -n 1 debian/changelog | grep -qF '($(VERSION))' || \
+		{ echo "debian/changelog and node/base/version.h name different versions" >&2; exit 1; }
+	rm -rf $(BUILD)/deb && mkdir -p $(BUILD)/deb/pmcache-$(VERSION)
+	tar -c --exclude=./build --exclude=./.git --exclude='*.pyc' --exclude=__pycache__ . | tar -x -C $(BUILD)/deb/pmcache-$(VERSION)
+	cd $(BUILD)/deb/pmcache-$(VERSION) && env -u MAKEFLAGS -u MAKELEVEL -u BUILD dpkg-buildpackage -b -us -uc -j$$(nproc)
+	cp $(BUILD)/deb/pmcache_$(VERSION)_*.deb $(BUILD)
+
+check-package: deb ## lintian, then install, run, use and purge the package in a Debian tree of its own (root, network)
+	@tests/package/run $(BUILD)/pmcache_$(VERSION)_$$(dpkg --print-architecture).deb
 
 deps: ## only install what is missing to build and test
 	@tests/tools/deps build test
@@ -159,6 +207,10 @@ $(STRESS): $(BUILD)/tests/stress_%: $(BUILD)/obj/tests/stress/%.o $(LIB)
 	@mkdir -p $(@D)
 	$(call say,LINK,$@) $(LINK) -o $@ $^ $(TEST_LIBS) $(LIBS)
 
+$(PLAY): $(BUILD)/tests/%: $(BUILD)/obj/tests/play/%.o $(PLAY_LIB) $(LIB)
+	@mkdir -p $(@D)
+	$(call say,LINK,$@) $(LINK) -o $@ $^ $(TEST_LIBS) $(LIBS)
+
 # The fuzz targets without a fuzzer: each file of the corpus once.
 $(REPLAY): $(BUILD)/tests/%: $(BUILD)/obj/tests/fuzz/%.o $(BUILD)/obj/tests/fuzz/replay.o $(LIB)
 	@mkdir -p $(@D)
@@ -172,9 +224,35 @@ $(BENCH): $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.o $(LIB)
 	@mkdir -p $(@D)
 	$(call say,LINK,$@) $(LINK) -o $@ $^ $(LIBS)
 
-tests: all $(UNIT) $(STRESS) $(REPLAY)
+$(BUILD)/bench/policy/policy: $(call objects,$(filter-out %/generate.c,$(POLICY_SRC)))
+$(BUILD)/bench/policy/generate: $(call objects,tests/bench/policy/generate.c)
+$(POLICY): $(LIB)
+	@mkdir -p $(@D)
+	$(call say,LINK,$@) $(LINK) -o $@ $(filter %.o,$^) $(LIB) $(LIBS) -lm
+
+$(BUILD)/man/pmcached.8: docs/man/pmcached.8.md docs/man/md2man
+	@mkdir -p $(@D)
+	$(call say,MAN,$@) docs/man/md2man pmcached 8 "caching proxy for package managers" < $< > $@
+
+$(BUILD)/man/pmcachectl.1: docs/pmcachectl.md docs/man/md2man
+	@mkdir -p $(@D)
+	$(call say,MAN,$@) docs/man/md2man pmcachectl 1 "control pmcached, and point package managers at it" < $< > $@
+
+$(BUILD)/man/pmcache.yaml.5: $(BUILD)/pmcached docs/man/md2man
+	@mkdir -p $(@D)
+	$(call say,MAN,$@) $(BUILD)/pmcached --config-reference | docs/man/md2man pmcache.yaml 5 "configuration of pmcached" > $@
+
+define completion_rule
+$(BUILD)/completion/%.$(1): $(BUILD)/% conf/completion/generate
+	@mkdir -p $$(@D)
+	$$(call say,COMP,$$@) conf/completion/generate $(1) $$< > $$@
+endef
+$(foreach s,$(SHELLS),$(eval $(call completion_rule,$(s))))
+
+tests: all $(UNIT) $(STRESS) $(PLAY) $(REPLAY) $(POLICY)
 fuzz-programs: $(FUZZ)
 bench-programs: $(BENCH)
+policy-programs: $(POLICY)
 
 RUN_TESTS ?=
 run-tests: tests
@@ -190,4 +268,4 @@ lint-format:
 lint-scripts:
 	$(call say,LINT,scripts) shellcheck $(SH_SCRIPTS) </dev/null && $(PYTHON) tests/tools/python-compiles $(PY_SCRIPTS)
 
--include $(patsubst %.o,%.d,$(call objects,$(C_SRC) $(UNIT_SRC) $(STRESS_SRC) $(FUZZ_SRC) $(BENCH_SRC) tests/fuzz/replay.c))
+-include $(patsubst %.o,%.d,$(call objects,$(C_SRC) $(UNIT_SRC) $(STRESS_SRC) $(wildcard tests/play/*.c) $(FUZZ_SRC) $(BENCH_SRC) $(POLICY_SRC) tests/fuzz/replay.c))
