@@ -1,14 +1,12 @@
 #include "node/link/dial.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "node/base/check.h"
 #include "node/base/mem.h"
-#include "node/net/dns.h"
+#include "node/link/race.h"
 #include "node/net/stream_plain.h"
 #include "node/tls/names.h"
 #include "node/tls/stream_tls.h"
@@ -17,7 +15,6 @@
 #include "proto/http1_parse.h"
 #include "proto/url.h"
 
-#define STAGGER_MS 250 /* RFC 8305 §5, Connection Attempt Delay */
 #define ORIGIN_BYTES (2 * URL_MAX_HOST + 64)
 #define PROXY_HEAD_BYTES (16 * 1024)
 #define PROXY_ASK_BYTES (4 * 1024)
@@ -33,15 +30,7 @@ struct dialer {
 
 #define DIALER_MAGIC 0xd1a10001
 
-/* One address of the race. */
-struct attempt {
-	struct dial *dial;
-	struct addr addr;
-	int fd; /* -1: not begun, or over */
-	struct fdwatch *watch;
-};
-
-/* The steps, in order: resolve, race, perhaps tunnel (ask the proxy), perhaps handshake. Each has set what is not NULL. */
+/* The steps, in order: race, perhaps tunnel (ask the proxy), perhaps handshake. Each has set what is not NULL. */
 struct dial {
 	unsigned magic;
 	struct dialer *dialer;
@@ -53,17 +42,10 @@ struct dial {
 	bool https;
 	bool by_proxy;
 	char origin[ORIGIN_BYTES];
-	struct timer deadline; /* of the step */
+	struct timer deadline; /* of the step; the race has its own */
 	enum reason deadline_why;
 
-	struct dns_lookup *lookup;
-
-	struct attempt attempts[DNS_MOST_ADDRESSES]; /* in the order of the race */
-	size_t n, next;
-	size_t denied, refused; /* how many ended so */
-	int error;              /* errno of the last that failed */
-	struct timer stagger;
-
+	struct race *race;
 	struct stream *stream;
 	char *in; /* the proxy's answer so far, PROXY_HEAD_BYTES */
 	size_t in_n, scanned;
@@ -75,23 +57,11 @@ struct dial {
 
 /* ---- the end ---- */
 
-static void attempt_end(struct attempt *a)
-{
-	if (a->fd < 0)
-		return;
-	fdwatch_free(a->watch);
-	close(a->fd);
-	a->fd = -1;
-}
-
 static void dial_free(struct dial *d)
 {
-	dns_cancel(&d->lookup);
-	for (size_t i = 0; i < d->n; i++)
-		attempt_end(&d->attempts[i]);
+	race_cancel(&d->race);
 	stream_close(&d->stream, STREAM_CUT);
 	timer_fini(&d->deadline);
-	timer_fini(&d->stagger);
 	policy_unref(&d->policy);
 	d->dialer->dials--;
 	free(d->in);
@@ -334,158 +304,30 @@ static void begin_tunnel(struct dial *d)
 
 /* ---- the race ---- */
 
-static void on_connectable(void *cookie, unsigned events);
-
-static void lose_race(struct dial *d)
+/* At the moment when connect() is about to get it. What dials the proxy is the operator's choice. */
+static bool may_dial(void *cookie, const struct addr *to)
 {
-	if (d->denied == d->n)
-		fail(d, REASON_DENIED_ADDRESS, "");
-	else
-		fail(d, d->refused ? REASON_CONNECT_REFUSED : REASON_CONNECT_FAILED, strerrordesc_np(d->error));
+	const struct dial *d = cookie;
+
+	return d->by_proxy || !access_dial_denied(&d->policy->access, &to->sa, d->dialer->own);
 }
 
-static bool is_racing(const struct dial *d)
+static void on_raced(void *cookie, int fd, const struct race_report *r)
 {
-	for (size_t i = 0; i < d->next; i++)
-		if (d->attempts[i].fd >= 0)
-			return true;
-	return false;
-}
-
-static void attempt_failed(struct attempt *a, int error)
-{
-	struct dial *d = a->dial;
-
-	if (error == ECONNREFUSED)
-		d->refused++;
-	if (error == ECONNREFUSED || !d->refused) { /* what fits the reason that will be given */
-		d->error = error;
-		d->report.addr = a->addr;
-	}
-	attempt_end(a);
-}
-
-/* False: it has failed at once. */
-static bool attempt_begin(struct attempt *a)
-{
-	struct dial *d = a->dial;
-	const struct policy_access *rules = &d->policy->access;
-
-	if (!d->by_proxy && access_dial_denied(rules, &a->addr.sa, d->dialer->own)) {
-		d->denied++;
-		if (!d->report.addr.len)
-			d->report.addr = a->addr;
-		return false;
-	}
-	a->fd = socket(a->addr.sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (a->fd < 0) {
-		attempt_failed(a, errno);
-		return false;
-	}
-	a->watch = fdwatch_new(d->dialer->loop, a->fd, on_connectable, a);
-	if (connect(a->fd, &a->addr.sa, a->addr.len) < 0 && errno != EINPROGRESS) {
-		attempt_failed(a, errno);
-		return false;
-	}
-	d->report.addr = a->addr;
-	fdwatch_want(a->watch, FD_WRITE);
-	return true;
-}
-
-/* Begins the next attempt that does not fail at once. The last call when the dial ends in it. */
-static void race_on(struct dial *d)
-{
-	while (d->next < d->n) {
-		if (!attempt_begin(&d->attempts[d->next++]))
-			continue;
-		if (d->next < d->n)
-			timer_set_in(&d->stagger, STAGGER_MS);
-		return;
-	}
-	if (!is_racing(d))
-		lose_race(d);
-}
-
-static void on_stagger(void *arg)
-{
-	struct dial *d = arg;
+	struct dial *d = cookie;
 
 	CHECK(d, DIAL_MAGIC);
-	race_on(d);
-}
-
-static void win_race(struct attempt *winner)
-{
-	struct dial *d = winner->dial;
-	int fd = winner->fd;
-
-	fdwatch_free(winner->watch);
-	winner->fd = -1;
-	for (size_t i = 0; i < d->next; i++)
-		attempt_end(&d->attempts[i]);
-	timer_clear(&d->stagger);
-	d->report.addr = winner->addr;
-	d->stream = stream_plain_new(d->dialer->loop, fd, &winner->addr);
+	d->race = NULL;
+	d->report.addr = r->addr;
+	if (fd < 0) {
+		fail(d, r->why, r->detail);
+		return;
+	}
+	d->stream = stream_plain_new(d->dialer->loop, fd, &r->addr);
 	if (d->by_proxy)
 		begin_tunnel(d);
 	else
 		connected(d);
-}
-
-static void on_connectable(void *cookie, unsigned events)
-{
-	struct attempt *a = cookie;
-	struct dial *d = a->dial;
-	int error = 0;
-	socklen_t len = sizeof(error);
-
-	(void)events;
-	CHECK(d, DIAL_MAGIC);
-	if (getsockopt(a->fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
-		error = errno;
-	if (!error) {
-		win_race(a);
-		return;
-	}
-	attempt_failed(a, error);
-	race_on(d);
-}
-
-/* ---- resolving ---- */
-
-/* Families in turn, the first of the first address's (dns.h: IPv6 if there is any). */
-static void line_up(struct dial *d, const struct addr *v, size_t n, uint16_t port)
-{
-	size_t at[2] = {0, 0}; /* where the next of the first family, and of the other, is looked for */
-
-	while (d->n < n && d->n < DNS_MOST_ADDRESSES) {
-		for (int other = 0; other < 2; other++) {
-			size_t *i = &at[other];
-
-			while (*i < n && (v[*i].sa.sa_family != v[0].sa.sa_family) != other)
-				(*i)++;
-			if (*i == n || d->n == DNS_MOST_ADDRESSES)
-				continue;
-			d->attempts[d->n] = (struct attempt){.dial = d, .addr = v[(*i)++], .fd = -1};
-			addr_set_port(&d->attempts[d->n++].addr, port);
-		}
-	}
-}
-
-static void on_resolved(void *cookie, const struct addr *v, size_t n, enum reason why)
-{
-	struct dial *d = cookie;
-	const struct policy_upstream *up = &d->policy->upstream;
-
-	CHECK(d, DIAL_MAGIC);
-	d->lookup = NULL;
-	if (why) {
-		fail(d, why, "");
-		return;
-	}
-	line_up(d, v, n, d->by_proxy ? up->proxy_port : d->port);
-	begin_step(d, up->connect_timeout, REASON_CONNECT_TIMEOUT);
-	race_on(d);
 }
 
 /* ---- the start ---- */
@@ -554,9 +396,9 @@ struct dial *dial_start(struct dialer *dr, const struct dial_target *t, struct p
 	dial_origin(t, &origin);
 	CHECK_THAT(!origin.full);
 	timer_init(&d->deadline, dr->loop, on_deadline, d);
-	timer_init(&d->stagger, dr->loop, on_stagger, d);
 	dr->dials++;
-	d->lookup = dns_start(dr->dns, d->by_proxy ? span_str(up->proxy_host) : t->host, on_resolved, d);
+	d->race = race_start(dr->loop, dr->dns, d->by_proxy ? span_str(up->proxy_host) : t->host,
+			     d->by_proxy ? up->proxy_port : d->port, up->connect_timeout, may_dial, on_raced, d);
 	return d;
 }
 

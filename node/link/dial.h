@@ -1,8 +1,8 @@
 /* dial: a connection to an origin: resolve, race the addresses, perhaps through upstream.proxy, then TLS.
  *
- * Addresses are tried as RFC 8305 has it (families in turn, 250 ms apart, the first that connects wins). Each address is
- * checked against access.deny_to at the moment it is dialled, so that a name cannot be made to point inside between a check
- * and its use. Each step has its deadline, the handshake one for all of it. Belongs to its loop's thread. */
+ * Addresses are tried as race.h has it. Each address is checked against access.deny_to at the moment it is dialled, so that a name
+ * cannot be made to point inside between a check and its use. Each step has its deadline, the handshake one for all of it. Belongs to
+ * its loop's thread. */
 #ifndef NODE_LINK_DIAL_H
 #define NODE_LINK_DIAL_H
 

@@ -39,7 +39,14 @@ struct exchange {
 	enum http1_body body;
 	uint64_t left; /* of a body of known length */
 	struct chunked chunked;
+	struct trailers *trailers; /* NULL: none, or not yet */
 	bool want_body;
+};
+
+/* They borrow from the copy behind them. */
+struct trailers {
+	struct hdrs fields;
+	char text[];
 };
 
 #define EXCHANGE_MAGIC 0xe8c4a4e0
@@ -201,6 +208,13 @@ void exchange_send_end(struct exchange *x)
 	x->sent = true;
 	if (x->receive == RECV_HEAD)
 		await(x, x->ask.first_byte_timeout, REASON_FIRST_BYTE_TIMEOUT);
+}
+
+void exchange_wait_on(struct exchange *x, dur_ms limit)
+{
+	CHECK(x, EXCHANGE_MAGIC);
+	x->interim = 0;
+	await(x, limit, REASON_FIRST_BYTE_TIMEOUT);
 }
 
 /* ---- reading ---- */
@@ -440,6 +454,19 @@ static size_t decode_unread(struct exchange *x, char *to, size_t room)
 	return got;
 }
 
+/* What they were parsed from will be read over. */
+static void keep_trailers(struct exchange *x, struct span text)
+{
+	struct trailers *t = mem_alloc(sizeof(*t) + text.n);
+	size_t scanned = 0, bytes;
+	enum reason why;
+
+	memcpy(t->text, text.p, text.n);
+	CHECK_THAT(http1_parse_trailers(span_of(t->text, text.n), &scanned, MAX_TRAILER_BYTES, &t->fields, &bytes,
+					&why) == HTTP1_DONE);
+	x->trailers = t;
+}
+
 static void pull_trailers(struct exchange *x)
 {
 	struct hdrs trailers;
@@ -448,6 +475,8 @@ static void pull_trailers(struct exchange *x)
 
 	switch (http1_parse_trailers(unread(x), &x->scanned, MAX_TRAILER_BYTES, &trailers, &bytes, &why)) {
 	case HTTP1_DONE:
+		if (trailers.n)
+			keep_trailers(x, span_upto(unread(x), bytes));
 		x->in_at += bytes;
 		x->receive = RECV_DONE;
 		break;
@@ -500,6 +529,12 @@ enum reason exchange_why(const struct exchange *x)
 	return x->why;
 }
 
+const struct hdrs *exchange_trailers(const struct exchange *x)
+{
+	CHECK(x, EXCHANGE_MAGIC);
+	return x->trailers ? &x->trailers->fields : NULL;
+}
+
 bool exchange_is_silent(const struct exchange *x)
 {
 	return x->silent;
@@ -520,6 +555,7 @@ static void exchange_free(struct exchange **xp)
 	loop_defer_cancel(x->deadline.loop, &x->job);
 	timer_fini(&x->deadline);
 	timer_fini(&x->send_deadline);
+	free(x->trailers);
 	free(x->in);
 	x->magic = 0;
 	free(x);

@@ -42,11 +42,16 @@ struct exchange *exchange_start(struct link **, const struct exchange_ask *, con
  * STREAM_FAILED: exchange_why. */
 ssize_t exchange_pull(struct exchange *, char *to, size_t room);
 enum reason exchange_why(const struct exchange *);
+/* The fields behind a chunked body, once exchange_pull gave EXCHANGE_END; valid until the exchange ends. NULL: none. */
+const struct hdrs *exchange_trailers(const struct exchange *);
 
 /* How much of the request body was taken: all, or 0 (then on_send will come). */
 size_t exchange_send(struct exchange *, struct span);
 /* The request body is complete. */
 void exchange_send_end(struct exchange *);
+
+/* In `informational`: the other side has said that it takes longer. The final head may take so long from now on. */
+void exchange_wait_on(struct exchange *, dur_ms);
 
 /* Not one byte of an answer has come (with a link used before: it had probably died while idle, and an idempotent request may be
  * sent once more). */

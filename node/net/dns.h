@@ -48,4 +48,22 @@ struct dns_lookup *dns_start(struct dns *, struct span host, dns_on_done_f *, vo
 /* In silence; clears *l; NULL inside is harmless. What it asked goes on, and the answer is kept. */
 void dns_cancel(struct dns_lookup **l);
 
+/* --- SRV records (RFC 2782): whom a service is to be asked of --- */
+
+struct dns_srv {
+	char target[256]; /* a name, without the dot at its end */
+	uint16_t port, priority, weight;
+};
+
+struct dns_srv_lookup;
+
+/* The lowest priority first, then the greatest weight, then by name; at most DNS_MOST_SRV; targets that are no host names are left
+ * out. Borrowed. REASON_NONE with n == 0: the name is there and has none; a name that is not there is DNS_NO_NAME. */
+#define DNS_MOST_SRV 4096
+typedef void dns_on_srv_f(void *cookie, const struct dns_srv *v, size_t n, enum reason why);
+
+/* Asked of the name servers alone, without the search list, and not kept. As dns_start otherwise. */
+struct dns_srv_lookup *dns_srv_start(struct dns *, struct span name, dns_on_srv_f *, void *cookie);
+void dns_srv_cancel(struct dns_srv_lookup **l);
+
 #endif

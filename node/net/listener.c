@@ -8,6 +8,7 @@
 #include "node/base/check.h"
 #include "node/base/mem.h"
 #include "node/net/portowner.h"
+#include "node/net/service.h"
 
 #define BACKLOG 1024
 #define ACCEPTS_A_TURN 32
@@ -68,8 +69,11 @@ static void explain(const struct addr *a, char *err, size_t cap)
 
 int listener_probe(const struct addr *a, char *err, size_t cap)
 {
-	int fd = bound_socket(a, false);
+	int fd;
 
+	if (service_has_socket(a))
+		return 0;
+	fd = bound_socket(a, false);
 	if (fd < 0) {
 		explain(a, err, cap);
 		return -1;
@@ -85,13 +89,10 @@ static void on_pause_end(void *arg)
 	fdwatch_want(l->watch, FD_READ);
 }
 
-static void on_connections(void *cookie, unsigned events)
+/* At most so many. */
+static void accept_some(struct listener *l, int most)
 {
-	struct listener *l = cookie;
-
-	(void)events;
-	CHECK(l, LISTENER_MAGIC);
-	for (int i = 0; i < ACCEPTS_A_TURN && l->fd >= 0; i++) {
+	for (int i = 0; i < most; i++) {
 		struct addr peer = {.len = sizeof(peer.in6)};
 		int fd = accept4(l->fd, &peer.sa, &peer.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
@@ -109,10 +110,40 @@ static void on_connections(void *cookie, unsigned events)
 	}
 }
 
+static void on_connections(void *cookie, unsigned events)
+{
+	struct listener *l = cookie;
+
+	(void)events;
+	CHECK(l, LISTENER_MAGIC);
+	accept_some(l, ACCEPTS_A_TURN);
+}
+
+/* What the last process left, else a new one, which then is to outlive this process. A socket of a socket unit lets no other be
+ * bound beside it; the loops share it. */
+static int listening_socket(const struct addr *a, int loop)
+{
+	int fd = service_take_socket(a, loop);
+
+	if (fd >= 0)
+		return fd;
+	fd = bound_socket(a, true);
+	if (fd >= 0) {
+		if (addr_port(a))
+			service_keep_socket(fd, a, loop);
+		return fd;
+	}
+	if (errno == EADDRINUSE) {
+		fd = service_share_socket(a);
+		errno = fd < 0 ? EADDRINUSE : errno;
+	}
+	return fd;
+}
+
 struct listener *listener_open(struct loop *loop, const struct addr *a, listener_on_accept_f *on_accept, void *cookie,
 			       char *err, size_t cap)
 {
-	int fd = bound_socket(a, true);
+	int fd = listening_socket(a, loop_id(loop));
 	struct listener *l;
 
 	if (fd < 0) {
@@ -129,6 +160,15 @@ struct listener *listener_open(struct loop *loop, const struct addr *a, listener
 	l->watch = fdwatch_new(loop, fd, on_connections, l);
 	fdwatch_want(l->watch, FD_READ);
 	return l;
+}
+
+void listener_drain(struct listener **lp)
+{
+	if (!*lp)
+		return;
+	CHECK(*lp, LISTENER_MAGIC);
+	accept_some(*lp, BACKLOG);
+	listener_close(lp);
 }
 
 void listener_close(struct listener **lp)

@@ -2,7 +2,10 @@
  *
  * Each loop has a listener of its own on the same address (SO_REUSEPORT), and the kernel spreads connections over them.
  * Because SO_REUSEPORT would let a second daemon of the same user share a port in silence, listener_probe binds once without
- * it before the first listener opens, and says who holds a taken port. */
+ * it before the first listener opens, and says who holds a taken port.
+ *
+ * A socket that the service manager has kept from the last process, or opened itself, is used in place of a new one (service.h).
+ * Where loops share one, each is woken for a connection and one gets it. */
 #ifndef NODE_NET_LISTENER_H
 #define NODE_NET_LISTENER_H
 
@@ -20,6 +23,9 @@ int listener_probe(const struct addr *, char *err, size_t err_cap);
 /* NULL with a sentence in err. */
 struct listener *listener_open(struct loop *, const struct addr *, listener_on_accept_f *, void *cookie, char *err,
 			       size_t err_cap);
+/* Accepts all who have connected so far (on_accept is called from inside), then closes: a connection that waits in a socket which is
+ * closed would be reset. NULL inside is harmless; clears *l. */
+void listener_drain(struct listener **l);
 /* Stops accepting for good. NULL inside is harmless; clears *l. */
 void listener_close(struct listener **l);
 

@@ -8,9 +8,10 @@
 #include <unistd.h>
 
 #define TCP_LISTEN_STATE 0x0a
+#define UDP_BOUND_STATE 0x07
 
-/* The inode of the socket that listens on the port; 0 when there is none in this table. */
-static unsigned long listening_inode(const char *table, uint16_t port)
+/* The inode of the socket that is on the port in this state; 0 when there is none in this table. */
+static unsigned long inode_on(const char *table, uint16_t port, unsigned wanted_state)
 {
 	FILE *f = fopen(table, "re");
 	unsigned long inode = 0;
@@ -24,7 +25,7 @@ static unsigned long listening_inode(const char *table, uint16_t port)
 
 		if (sscanf(line, " %*d: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x %*s %*s %*s %*s %*s %lu", &local_port,
 			   &state, &found) == 3 &&
-		    local_port == port && state == TCP_LISTEN_STATE)
+		    local_port == port && state == wanted_state)
 			inode = found;
 	}
 	fclose(f);
@@ -106,13 +107,27 @@ static const char *usual_holder(uint16_t port)
 	}
 }
 
-void portowner_describe(uint16_t port, char *out, size_t cap)
+static void describe(unsigned long inode, uint16_t port, char *out, size_t cap)
 {
-	unsigned long inode = listening_inode("/proc/net/tcp", port);
-
-	if (!inode)
-		inode = listening_inode("/proc/net/tcp6", port);
 	if (inode && find_holder(inode, out, cap))
 		return;
 	snprintf(out, cap, "%s", usual_holder(port));
+}
+
+void portowner_describe(uint16_t port, char *out, size_t cap)
+{
+	unsigned long inode = inode_on("/proc/net/tcp", port, TCP_LISTEN_STATE);
+
+	if (!inode)
+		inode = inode_on("/proc/net/tcp6", port, TCP_LISTEN_STATE);
+	describe(inode, port, out, cap);
+}
+
+void portowner_describe_udp(uint16_t port, char *out, size_t cap)
+{
+	unsigned long inode = inode_on("/proc/net/udp", port, UDP_BOUND_STATE);
+
+	if (!inode)
+		inode = inode_on("/proc/net/udp6", port, UDP_BOUND_STATE);
+	describe(inode, port, out, cap);
 }

@@ -8,7 +8,6 @@
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "node/base/check.h"
@@ -19,10 +18,6 @@
 #include "node/tls/names.h"
 
 #define CA_MAGIC 0xca51c0de
-#define SERIAL_BYTES 16 /* RFC 5280 §4.1.2.2 allows 20 */
-#define CN_MAX 64       /* ub-common-name */
-#define SKI_BYTES 20
-#define KEY_FILE_MAX 65536
 #define WARN_DAYS 30
 #define JDK_TRUSTED_KEY_USAGE "2.16.840.1.113894.746875.1.1"
 #define ANY_EXTENDED_KEY_USAGE "2.5.29.37.0"
@@ -43,124 +38,12 @@ struct ca {
 	uint8_t fingerprint[SHA256_BYTES];
 };
 
-static time_t seconds(wall_ms t)
-{
-	return (time_t)(t / DUR_SECOND);
-}
-
-/* --- Parts of a certificate. Our own sizes: a failure is want of memory, or our bug. --- */
-
-static void put_serial(X509 *cert)
-{
-	uint8_t bytes[SERIAL_BYTES];
-	BIGNUM *n;
-
-	rng_secret(bytes, sizeof(bytes));
-	n = BN_bin2bn(bytes, sizeof(bytes), NULL);
-	CHECK_THAT(n && BN_to_ASN1_INTEGER(n, X509_get_serialNumber(cert)));
-	BN_free(n);
-}
-
-static void put_dates(X509 *cert, wall_ms not_before, wall_ms not_after)
-{
-	CHECK_THAT(ASN1_TIME_set(X509_getm_notBefore(cert), seconds(not_before)));
-	CHECK_THAT(ASN1_TIME_set(X509_getm_notAfter(cert), seconds(not_after)));
-}
-
-/* RFC 7093 §2 method 1: the first 160 bits of SHA-256 over the key's bits. */
-static void key_id(const X509 *cert, uint8_t id[SKI_BYTES])
-{
-	const ASN1_BIT_STRING *bits = X509_get0_pubkey_bitstr(cert);
-	uint8_t digest[SHA256_BYTES];
-
-	sha256_of(span_of((const char *)ASN1_STRING_get0_data(bits), (size_t)ASN1_STRING_length(bits)), digest);
-	memcpy(id, digest, SKI_BYTES);
-}
-
-static void put_ski(X509 *cert)
-{
-	uint8_t id[SKI_BYTES];
-	ASN1_OCTET_STRING *octets = ASN1_OCTET_STRING_new();
-
-	key_id(cert, id);
-	CHECK_THAT(octets && ASN1_OCTET_STRING_set(octets, id, sizeof(id)));
-	CHECK_THAT(X509_add1_ext_i2d(cert, NID_subject_key_identifier, octets, 0, X509V3_ADD_APPEND) == 1);
-	ASN1_OCTET_STRING_free(octets);
-}
-
-static X509_EXTENSION *make_aki(const uint8_t *id, size_t n)
-{
-	AUTHORITY_KEYID *aki = AUTHORITY_KEYID_new();
-	X509_EXTENSION *ext;
-
-	CHECK_THAT(aki && (aki->keyid = ASN1_OCTET_STRING_new()) && ASN1_OCTET_STRING_set(aki->keyid, id, (int)n) == 1);
-	ext = X509V3_EXT_i2d(NID_authority_key_identifier, 0, aki);
-	CHECK_THAT(ext);
-	AUTHORITY_KEYID_free(aki);
-	return ext;
-}
-
-/* Issued by this one; NULL when it has no subject key id. */
-static X509_EXTENSION *aki_of(X509 *issuer)
-{
-	const ASN1_OCTET_STRING *ski = X509_get0_subject_key_id(issuer);
-
-	return ski ? make_aki(ASN1_STRING_get0_data(ski), (size_t)ASN1_STRING_length(ski)) : NULL;
-}
-
-/* Issued by itself. The getter above wants a finished certificate. */
-static void put_own_aki(X509 *cert)
-{
-	uint8_t id[SKI_BYTES];
-	X509_EXTENSION *aki;
-
-	key_id(cert, id);
-	aki = make_aki(id, sizeof(id));
-	CHECK_THAT(X509_add_ext(cert, aki, -1) == 1);
-	X509_EXTENSION_free(aki);
-}
-
-static X509_EXTENSION *make_ext(int nid, const char *value)
-{
-	X509V3_CTX none;
-	X509_EXTENSION *ext;
-
-	X509V3_set_ctx_nodb(&none);
-	X509V3_set_ctx(&none, NULL, NULL, NULL, NULL, 0);
-	ext = X509V3_EXT_conf_nid(NULL, &none, nid, value);
-	CHECK_THAT(ext);
-	return ext;
-}
-
-static void put_ext(X509 *cert, int nid, const char *value)
-{
-	X509_EXTENSION *ext = make_ext(nid, value);
-
-	CHECK_THAT(X509_add_ext(cert, ext, -1) == 1);
-	X509_EXTENSION_free(ext);
-}
-
-/* False: the name is not UTF-8. */
-static bool put_common_name(X509_NAME *name, struct span cn)
-{
-	cn = span_upto(cn, CN_MAX);
-	return X509_NAME_add_entry_by_NID(name, NID_commonName, MBSTRING_UTF8, (const unsigned char *)cn.p, (int)cn.n,
-					  -1, 0) == 1;
-}
-
 static const EVP_MD *digest_for(EVP_PKEY *pkey)
 {
 	return EVP_PKEY_is_a(pkey, "ED25519") || EVP_PKEY_is_a(pkey, "ED448") ? NULL : EVP_sha256();
 }
 
 /* --- ca_create. --- */
-
-static bool exists(const char *path)
-{
-	struct stat st;
-
-	return lstat(path, &st) == 0;
-}
 
 /* "permitted;DNS:a.test,permitted;DNS:…,excluded;IP:…": without the last two, any address would be allowed. */
 static int put_name_constraints(X509 *cert, const struct ca_settings *s, char *why, size_t why_bytes)
@@ -192,7 +75,7 @@ static int put_name_constraints(X509 *cert, const struct ca_settings *s, char *w
 	buf_put_str(&b, ",excluded;IP:0.0.0.0/0.0.0.0,excluded;IP:0:0:0:0:0:0:0:0/0:0:0:0:0:0:0:0");
 	CHECK_THAT(!b.full);
 	text[b.n] = '\0';
-	put_ext(cert, NID_name_constraints, text);
+	certs_put_ext(cert, NID_name_constraints, text);
 	free(text);
 	return 0;
 }
@@ -218,39 +101,24 @@ static X509 *make_root(const struct ca_settings *s, EVP_PKEY *pkey, wall_ms now,
 	struct span cn = common_name(s, room);
 
 	CHECK_THAT(cert && X509_set_version(cert, X509_VERSION_3) == 1 && X509_set_pubkey(cert, pkey) == 1);
-	put_serial(cert);
-	put_dates(cert, now - DUR_DAY, now + days * DUR_DAY);
-	if (cn.n == 0 || !put_common_name(X509_get_subject_name(cert), cn)) {
+	certs_put_serial(cert);
+	certs_put_dates(cert, now - DUR_DAY, now + days * DUR_DAY);
+	if (cn.n == 0 || !certs_put_common_name(X509_get_subject_name(cert), cn)) {
 		snprintf(why, why_bytes, "the common name of the CA is empty or not UTF-8");
 		X509_free(cert);
 		return NULL;
 	}
 	CHECK_THAT(X509_set_issuer_name(cert, X509_get_subject_name(cert)) == 1);
-	put_ext(cert, NID_basic_constraints, "critical,CA:TRUE,pathlen:0");
-	put_ext(cert, NID_key_usage, "critical,keyCertSign,cRLSign");
-	put_ski(cert);
+	certs_put_ext(cert, NID_basic_constraints, "critical,CA:TRUE,pathlen:0");
+	certs_put_ext(cert, NID_key_usage, "critical,keyCertSign,cRLSign");
+	certs_put_ski(cert);
 	if (put_name_constraints(cert, s, why, why_bytes) < 0) {
 		X509_free(cert);
 		return NULL;
 	}
-	put_own_aki(cert);
+	certs_put_own_aki(cert);
 	CHECK_THAT(X509_sign(cert, pkey, EVP_sha256()) > 0);
 	return cert;
-}
-
-static int write_key(const struct ca_settings *s, EVP_PKEY *pkey, char *why, size_t why_bytes)
-{
-	BIO *bio = BIO_new(BIO_s_mem());
-	char *text;
-	long n;
-	int r;
-
-	CHECK_THAT(bio && PEM_write_bio_PKCS8PrivateKey(bio, pkey, NULL, NULL, 0, NULL, NULL) == 1);
-	n = BIO_get_mem_data(bio, &text);
-	r = certs_write(s->key_path, text, (size_t)n, 0600, s->overwrite, why, why_bytes);
-	OPENSSL_cleanse(text, (size_t)n);
-	BIO_free(bio);
-	return r;
 }
 
 static void append_pem(BIO *bio, X509 *cert)
@@ -266,18 +134,6 @@ static int write_bio(const char *path, BIO *bio, bool overwrite, char *why, size
 	return certs_write(path, text, (size_t)n, 0644, overwrite, why, why_bytes);
 }
 
-static int write_cert(const struct ca_settings *s, X509 *cert, char *why, size_t why_bytes)
-{
-	BIO *bio = BIO_new(BIO_s_mem());
-	int r;
-
-	CHECK_THAT(bio);
-	append_pem(bio, cert);
-	r = write_bio(s->cert_path, bio, s->overwrite, why, why_bytes);
-	BIO_free(bio);
-	return r;
-}
-
 int ca_create(const struct ca_settings *s, wall_ms now, char *why, size_t why_bytes)
 {
 	EVP_PKEY *pkey;
@@ -285,18 +141,19 @@ int ca_create(const struct ca_settings *s, wall_ms now, char *why, size_t why_by
 	int r = -1;
 
 	why[0] = '\0';
-	if (!s->overwrite && (exists(s->cert_path) || exists(s->key_path))) {
+	if (!s->overwrite && (certs_exists(s->cert_path) || certs_exists(s->key_path))) {
 		snprintf(why, why_bytes,
 			 "%s is there already and is not overwritten; move the old CA away first, certificate and "
 			 "key",
-			 exists(s->cert_path) ? s->cert_path : s->key_path);
+			 certs_exists(s->cert_path) ? s->cert_path : s->key_path);
 		return -1;
 	}
 	pkey = EVP_EC_gen("P-256");
 	CHECK_THAT(pkey);
 	cert = make_root(s, pkey, now, why, why_bytes);
 	/* The key first: a certificate without its key would look like a CA that was lost. */
-	if (cert && write_key(s, pkey, why, why_bytes) == 0 && write_cert(s, cert, why, why_bytes) == 0)
+	if (cert && certs_write_key(s->key_path, pkey, s->overwrite, why, why_bytes) == 0 &&
+	    certs_write_cert(s->cert_path, cert, s->overwrite, why, why_bytes) == 0)
 		r = 0;
 	X509_free(cert);
 	EVP_PKEY_free(pkey);
@@ -305,45 +162,6 @@ int ca_create(const struct ca_settings *s, wall_ms now, char *why, size_t why_by
 }
 
 /* --- ca_open. --- */
-
-/* No prompt on the terminal. */
-static int no_phrase(char *phrase, int room, int writing, void *cookie)
-{
-	(void)phrase, (void)room, (void)writing;
-	*(bool *)cookie = true;
-	return -1;
-}
-
-static EVP_PKEY *read_key(const char *path, char *why, size_t why_bytes)
-{
-	size_t n;
-	char *text = certs_slurp(path, KEY_FILE_MAX, true, &n, why, why_bytes);
-	bool has_phrase = false;
-	EVP_PKEY *pkey;
-	BIO *bio;
-
-	if (!text)
-		return NULL;
-	bio = BIO_new_mem_buf(text, (int)n);
-	CHECK_THAT(bio);
-	pkey = PEM_read_bio_PrivateKey(bio, NULL, no_phrase, &has_phrase);
-	if (!pkey && has_phrase)
-		snprintf(why, why_bytes,
-			 "%s has a pass phrase; write it without (openssl pkey -in %s -out NEW) and keep it 0600", path,
-			 path);
-	else if (!pkey)
-		snprintf(why, why_bytes, "%s holds no private key in PEM (%s)", path, certs_error());
-	BIO_free(bio);
-	OPENSSL_cleanse(text, n);
-	free(text);
-	ERR_clear_error();
-	return pkey;
-}
-
-static bool is_signing_ca(X509 *cert)
-{
-	return X509_check_ca(cert) == 1 && (X509_get_key_usage(cert) & KU_KEY_CERT_SIGN);
-}
 
 /* Each certificate of the file is signed by the next one. */
 static int check_order(STACK_OF(X509) * certs, const char *path, char *why, size_t why_bytes)
@@ -399,7 +217,7 @@ static int check_dates(struct ca *ca, STACK_OF(X509) * certs, const char *path, 
 
 static int check_pair(struct ca *ca, const char *cert_path, const char *key_path, char *why, size_t why_bytes)
 {
-	if (!is_signing_ca(ca->cert)) {
+	if (!certs_may_sign(ca->cert)) {
 		snprintf(why, why_bytes,
 			 "%s: the first certificate may not sign others (no CA:TRUE, or no keyCertSign)", cert_path);
 		return -1;
@@ -429,10 +247,10 @@ static void prepare(struct ca *ca, STACK_OF(X509) * certs)
 	}
 	certs_fingerprint(ca->cert, ca->fingerprint);
 	ca->md = digest_for(ca->pkey);
-	ca->constraints = make_ext(NID_basic_constraints, "critical,CA:FALSE");
-	ca->usage = make_ext(NID_key_usage, "critical,digitalSignature");
-	ca->server_auth = make_ext(NID_ext_key_usage, "serverAuth");
-	ca->aki = aki_of(ca->cert);
+	ca->constraints = certs_make_ext(NID_basic_constraints, "critical,CA:FALSE");
+	ca->usage = certs_make_ext(NID_key_usage, "critical,digitalSignature");
+	ca->server_auth = certs_make_ext(NID_ext_key_usage, "serverAuth");
+	ca->aki = certs_aki_of(ca->cert);
 }
 
 struct ca *ca_open(const char *cert_path, const char *key_path, wall_ms now, char *why, size_t why_bytes)
@@ -449,7 +267,7 @@ struct ca *ca_open(const char *cert_path, const char *key_path, wall_ms now, cha
 	ca->refs = 1;
 	ca->cert = sk_X509_value(certs, 0);
 	CHECK_THAT(X509_up_ref(ca->cert) == 1);
-	ca->pkey = read_key(key_path, why, why_bytes);
+	ca->pkey = certs_read_key(key_path, why, why_bytes);
 	if (!ca->pkey || check_pair(ca, cert_path, key_path, why, why_bytes) < 0 ||
 	    check_order(certs, cert_path, why, why_bytes) < 0 ||
 	    check_dates(ca, certs, cert_path, now, why, why_bytes) < 0)
@@ -620,13 +438,13 @@ X509 *ca_sign(const struct ca *ca, const struct ca_ask *ask)
 	CHECK_THAT(cert && ask->n_sans > 0);
 	CHECK_THAT(X509_set_version(cert, X509_VERSION_3) == 1 && X509_set_pubkey(cert, ask->pkey) == 1);
 	CHECK_THAT(X509_set_issuer_name(cert, X509_get_subject_name(ca->cert)) == 1);
-	put_serial(cert);
-	put_dates(cert, ask->not_before, to);
+	certs_put_serial(cert);
+	certs_put_dates(cert, ask->not_before, to);
 	if (!put_whole_subject(cert, ask->subject))
-		CHECK_THAT(put_common_name(X509_get_subject_name(cert), span_str(ask->sans[0])));
+		CHECK_THAT(certs_put_common_name(X509_get_subject_name(cert), span_str(ask->sans[0])));
 	CHECK_THAT(X509_add_ext(cert, ca->constraints, -1) == 1 && X509_add_ext(cert, ca->usage, -1) == 1 &&
 		   X509_add_ext(cert, ca->server_auth, -1) == 1);
-	put_ski(cert);
+	certs_put_ski(cert);
 	if (ca->aki)
 		CHECK_THAT(X509_add_ext(cert, ca->aki, -1) == 1);
 	put_sans(cert, ask->sans, ask->n_sans);
@@ -706,7 +524,7 @@ static void mark_trusted(PKCS12_SAFEBAG *bag)
 static void add_bag(STACK_OF(PKCS12_SAFEBAG) * *bags, X509 *cert)
 {
 	PKCS12_SAFEBAG *bag = PKCS12_add_cert(bags, cert);
-	char cn[CN_MAX * 4 + 1] = "", name[sizeof(cn) + 16];
+	char cn[CERTS_CN_MAX * 4 + 1] = "", name[sizeof(cn) + 16];
 
 	if (X509_NAME_get_text_by_NID(X509_get_subject_name(cert), NID_commonName, cn, sizeof(cn)) < 0)
 		cn[0] = '\0';

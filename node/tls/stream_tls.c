@@ -8,6 +8,7 @@
 
 #include "node/base/check.h"
 #include "node/base/mem.h"
+#include "node/tls/certs.h"
 #include "node/tls/mint.h"
 #include "node/tls/stream_tls_internal.h"
 #include "node/tls/tlsctx.h"
@@ -15,13 +16,25 @@
 
 #define RECORD_BYTES ((size_t)16384)
 
+/* What a stream between nodes has more. */
+struct tls_node {
+	struct nodetls *tls;   /* shared */
+	bool proxy;            /* server side: pmc-proxy/1 may be agreed to */
+	bool known;            /* the handshake has ended well: name and door are set */
+	bool no_door;          /* it has not, for want of a door */
+	enum node_door door;   /* asked for, then agreed */
+	struct node_name name; /* of the other end */
+	char why[160];         /* its certificate was refused */
+};
+
 struct tls {
 	struct stream stream;
 	struct stream *below;
 	SSL *ssl;
-	struct tlsctx *ctx;
-	struct leaf *leaf; /* server side */
-	char *first;       /* bytes read before us, until OpenSSL has them */
+	struct tlsctx *ctx;    /* NULL between nodes */
+	struct tls_node *node; /* NULL unless between nodes */
+	struct leaf *leaf;     /* server side */
+	char *first;           /* bytes read before us, until OpenSSL has them */
 	size_t first_at, first_n;
 	unsigned wanted;
 	bool handshaking;
@@ -131,6 +144,80 @@ int stream_tls__on_session(SSL *ssl, SSL_SESSION *session)
 	return 1;
 }
 
+SSL_CTX *stream_tls__context(const SSL_METHOD *method)
+{
+	SSL_CTX *ctx = SSL_CTX_new(method);
+
+	CHECK_THAT(ctx != NULL);
+	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
+				      SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	SSL_CTX_set_read_ahead(ctx, 1);
+	SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
+	return ctx;
+}
+
+/* ---- the same between nodes ---- */
+
+/* As ALPN has them, each behind its length. */
+static struct span door_of(enum node_door door)
+{
+	return door == NODE_DOOR_PROXY ? SPAN("\x0bpmc-proxy/1") : SPAN("\x0apmc-peer/1");
+}
+
+/* Called for each certificate of the chain, the node's own last, and for the first fault. */
+int stream_tls__on_node_verify(int ok, X509_STORE_CTX *x)
+{
+	SSL *ssl = X509_STORE_CTX_get_ex_data(x, SSL_get_ex_data_X509_STORE_CTX_idx());
+	struct tls *t = SSL_get_app_data(ssl);
+	X509 *cert = X509_STORE_CTX_get0_cert(x);
+	const char *ours = nodetls_self(t->node->tls)->cluster;
+	struct node_name name;
+	bool named = cert && nodecert_read(cert, &name) == 0;
+
+	if (!ok) {
+		snprintf(t->node->why, sizeof(t->node->why), "certificate of %s: %s", named ? name.node : "no node",
+			 X509_verify_cert_error_string(X509_STORE_CTX_get_error(x)));
+		return 0;
+	}
+	if (X509_STORE_CTX_get_error_depth(x) > 0 || (named && strcmp(name.cluster, ours) == 0))
+		return 1;
+	if (named)
+		snprintf(t->node->why, sizeof(t->node->why), "certificate of %s is for cluster %s", name.node,
+			 name.cluster);
+	else
+		snprintf(t->node->why, sizeof(t->node->why), "its certificate names no node");
+	X509_STORE_CTX_set_error(x, X509_V_ERR_CERT_REJECTED);
+	return 0;
+}
+
+/* A link for which no door is open is refused before it stands (no_application_protocol). */
+int stream_tls__on_node_door(SSL *ssl, const unsigned char **out, unsigned char *out_n, const unsigned char *in,
+			     unsigned in_n, void *arg)
+{
+	const struct tls *t = SSL_get_app_data(ssl);
+	enum node_door last = t->node->proxy ? NODE_DOOR_PROXY : NODE_DOOR_PEER;
+
+	(void)arg;
+	for (enum node_door door = NODE_DOOR_PEER; door <= last; door++) {
+		struct span ours = door_of(door);
+
+		if (SSL_select_next_proto((unsigned char **)(uintptr_t)out, out_n, (const unsigned char *)ours.p,
+					  (unsigned)ours.n, in, in_n) == OPENSSL_NPN_NEGOTIATED)
+			return SSL_TLSEXT_ERR_OK;
+	}
+	return SSL_TLSEXT_ERR_ALERT_FATAL;
+}
+
+/* Tickets come behind the handshake, when it is known who gives them. */
+int stream_tls__on_node_session(SSL *ssl, SSL_SESSION *session)
+{
+	const struct tls *t = SSL_get_app_data(ssl);
+
+	if (t->node->known)
+		nodetls_keep_session(t->node->tls, span_str(t->node->name.node), session);
+	return 0;
+}
+
 /* ---- failures ---- */
 
 static void set_detail(struct tls *t, const char *text)
@@ -159,10 +246,22 @@ static const char *alert_of(unsigned long err)
 	}
 }
 
+/* Said by us or by the other side. */
+static bool is_no_door(unsigned long err)
+{
+	return ERR_GET_LIB(err) == ERR_LIB_SSL && (ERR_GET_REASON(err) == SSL_R_NO_APPLICATION_PROTOCOL ||
+						   ERR_GET_REASON(err) == SSL_R_TLSV1_ALERT_NO_APPLICATION_PROTOCOL);
+}
+
 static enum reason reason_of_error(struct tls *t, unsigned long err)
 {
 	long verdict = SSL_get_verify_result(t->ssl);
 
+	if (t->node && verdict != X509_V_OK) {
+		set_detail(t, t->node->why[0] ? t->node->why : X509_verify_cert_error_string(verdict));
+		return verdict == X509_V_ERR_CERT_REJECTED ? REASON_CERT_WRONG_NAME
+							   : trust_reason(verdict, SSL_get0_peer_certificate(t->ssl));
+	}
 	if (t->origin && verdict != X509_V_OK) {
 		set_detail(t, X509_verify_cert_error_string(verdict));
 		return trust_reason(verdict, SSL_get0_peer_certificate(t->ssl));
@@ -197,6 +296,8 @@ static void fail(struct tls *t, int ssl_error)
 	if (t->stream.why)
 		return;
 	t->rejected = alert_of(err);
+	if (t->node)
+		t->node->no_door = is_no_door(err);
 	if (err) {
 		ERR_error_string_n(err, text, sizeof(text));
 		set_detail(t, ERR_reason_error_string(err) ? ERR_reason_error_string(err) : text);
@@ -395,6 +496,9 @@ static void tls_close(struct stream *s, enum stream_end end)
 	loop_defer_cancel(s->loop, &t->write_job);
 	SSL_free(t->ssl);
 	leaf_unref(&t->leaf);
+	if (t->node)
+		nodetls_unref(&t->node->tls);
+	free(t->node);
 	stream_close(&t->below, end);
 	free(t->first);
 	free(t->origin);
@@ -410,6 +514,49 @@ static const struct addr *tls_peer(const struct stream *s)
 
 /* ---- the handshake ---- */
 
+static void refuse(struct tls *t, enum reason why, const char *text)
+{
+	set_detail(t, text);
+	t->stream.why = why;
+}
+
+static bool agreed_to(const struct tls *t, enum node_door door)
+{
+	const unsigned char *name;
+	unsigned n;
+	struct span wanted = span_from(door_of(door), 1);
+
+	SSL_get0_alpn_selected(t->ssl, &name, &n);
+	return span_eq(span_of((const char *)name, n), wanted);
+}
+
+/* The handshake between nodes is over. What is in doubt still: after a resumption no certificate was looked at, though the one of the
+ * session may have expired since; and a client may have asked for no door at all. */
+static void admit(struct tls *t)
+{
+	struct tls_node *node = t->node;
+	X509 *cert = SSL_get0_peer_certificate(t->ssl);
+	bool proxy = agreed_to(t, NODE_DOOR_PROXY);
+
+	if (!cert || nodecert_read(cert, &node->name) < 0 ||
+	    strcmp(node->name.cluster, nodetls_self(node->tls)->cluster) != 0) {
+		refuse(t, REASON_CERT_WRONG_NAME, "it has shown no certificate of a node");
+		return;
+	}
+	if (loop_wall(t->stream.loop) >= certs_wall(X509_get0_notAfter(cert))) {
+		snprintf(node->why, sizeof(node->why), "certificate of %s: certificate has expired", node->name.node);
+		refuse(t, REASON_CERT_EXPIRED, node->why);
+		return;
+	}
+	if (SSL_is_server(t->ssl) ? !proxy && !agreed_to(t, NODE_DOOR_PEER) : !agreed_to(t, node->door)) {
+		node->no_door = true;
+		refuse(t, REASON_TLS_FAILED, "no door was agreed (ALPN pmc-peer/1, pmc-proxy/1)");
+		return;
+	}
+	node->door = proxy ? NODE_DOOR_PROXY : NODE_DOOR_PEER;
+	node->known = true;
+}
+
 static void handshake(struct tls *t)
 {
 	int result = t->stream.why ? 1 : SSL_do_handshake(t->ssl), error;
@@ -423,6 +570,8 @@ static void handshake(struct tls *t)
 		fail(t, error);
 	}
 	t->handshaking = false;
+	if (t->node && !t->stream.why)
+		admit(t);
 	t->resumed = !t->stream.why && SSL_session_reused(t->ssl);
 	below_want(t);
 	t->on_done(t->stream.cookie, &t->stream, t->stream.why); /* t may be gone now */
@@ -460,16 +609,15 @@ static const struct stream_ops tls_ops = {
 	.peer = tls_peer,
 };
 
-static struct tls *tls_new(struct stream **below, struct tlsctx *ctx, SSL_CTX *ssl_ctx, stream_tls_on_done_f *on_done,
+static struct tls *tls_new(struct stream **below, BIO_METHOD *method, SSL_CTX *ssl_ctx, stream_tls_on_done_f *on_done,
 			   void *cookie)
 {
 	struct tls *t = NEW(struct tls);
-	BIO *bio = BIO_new(tlsctx_bio(ctx));
+	BIO *bio = BIO_new(method);
 
 	t->stream = (struct stream){.magic = STREAM_MAGIC, .ops = &tls_ops, .loop = (*below)->loop, .cookie = cookie};
 	t->below = *below;
 	*below = NULL;
-	t->ctx = ctx;
 	t->handshaking = true;
 	t->on_done = on_done;
 	t->ssl = SSL_new(ssl_ctx);
@@ -487,7 +635,9 @@ static struct tls *tls_new(struct stream **below, struct tlsctx *ctx, SSL_CTX *s
 struct stream *stream_tls_accept(struct stream **below, struct tlsctx *ctx, struct leaf *leaf, struct span first,
 				 stream_tls_on_done_f *on_done, void *cookie)
 {
-	struct tls *t = tls_new(below, ctx, tlsctx_server(ctx), on_done, cookie);
+	struct tls *t = tls_new(below, tlsctx_bio(ctx), tlsctx_server(ctx), on_done, cookie);
+
+	t->ctx = ctx;
 	t->leaf = leaf_ref(leaf);
 	if (first.n) {
 		t->first = mem_alloc(first.n);
@@ -502,10 +652,11 @@ struct stream *stream_tls_accept(struct stream **below, struct tlsctx *ctx, stru
 struct stream *stream_tls_connect(struct stream **below, struct tlsctx *ctx, struct span host, bool is_ip,
 				  struct span origin, stream_tls_on_done_f *on_done, void *cookie)
 {
-	struct tls *t = tls_new(below, ctx, tlsctx_client(ctx), on_done, cookie);
+	struct tls *t = tls_new(below, tlsctx_bio(ctx), tlsctx_client(ctx), on_done, cookie);
 	SSL_SESSION *session = tlsctx_session(ctx, origin);
 	char *name = span_dup(host);
 
+	t->ctx = ctx;
 	t->origin = span_dup(origin);
 	if (trust_configure(t->ssl, name, is_ip) < 0)
 		t->stream.why = REASON_BAD_HOST;
@@ -518,7 +669,70 @@ struct stream *stream_tls_connect(struct stream **below, struct tlsctx *ctx, str
 	return &t->stream;
 }
 
+static struct tls *node_new(struct stream **below, struct nodetls *tls, SSL_CTX *ssl_ctx, stream_tls_on_done_f *on_done,
+			    void *cookie)
+{
+	struct tls *t = tls_new(below, nodetls_bio(tls), ssl_ctx, on_done, cookie);
+
+	t->node = NEW(struct tls_node);
+	t->node->tls = nodetls_ref(tls);
+	/* Certificates are looked at by the node's clock, like everything else. */
+	X509_VERIFY_PARAM_set_time(SSL_get0_param(t->ssl), (time_t)(loop_wall(t->stream.loop) / DUR_SECOND));
+	return t;
+}
+
+struct stream *stream_tls_accept_node(struct stream **below, struct nodetls *tls, bool proxy,
+				      stream_tls_on_done_f *on_done, void *cookie)
+{
+	struct tls *t = node_new(below, tls, nodetls_server(tls), on_done, cookie);
+
+	t->node->proxy = proxy;
+	SSL_set_accept_state(t->ssl);
+	return &t->stream;
+}
+
+struct stream *stream_tls_connect_node(struct stream **below, struct nodetls *tls, enum node_door door,
+				       struct span node, stream_tls_on_done_f *on_done, void *cookie)
+{
+	struct tls *t = node_new(below, tls, nodetls_client(tls), on_done, cookie);
+	struct span name = door_of(door);
+	SSL_SESSION *session = nodetls_session(tls, node);
+
+	t->node->door = door;
+	CHECK_THAT(SSL_set_alpn_protos(t->ssl, (const unsigned char *)name.p, (unsigned)name.n) == 0);
+	if (session)
+		SSL_set_session(t->ssl, session);
+	SSL_SESSION_free(session);
+	SSL_set_connect_state(t->ssl);
+	return &t->stream;
+}
+
 /* ---- questions ---- */
+
+int stream_tls_node(const struct stream *s, struct node_name *out)
+{
+	const struct tls *t = (const struct tls *)s;
+
+	if (s->ops != &tls_ops || !t->node || !t->node->known)
+		return -1;
+	*out = t->node->name;
+	return 0;
+}
+
+enum node_door stream_tls_door(const struct stream *s)
+{
+	const struct tls *t = (const struct tls *)s;
+
+	CHECK_THAT(s->ops == &tls_ops && t->node && t->node->known);
+	return t->node->door;
+}
+
+bool stream_tls_no_door(const struct stream *s)
+{
+	const struct tls *t = (const struct tls *)s;
+
+	return t->node && t->node->no_door;
+}
 
 bool stream_tls_resumed(const struct stream *s)
 {

@@ -9,6 +9,7 @@
 #define NODE_TLS_STREAM_TLS_H
 
 #include "node/net/stream.h"
+#include "node/tls/nodetls.h"
 
 struct tlsctx;
 struct leaf;
@@ -26,6 +27,21 @@ struct stream *stream_tls_accept(struct stream **below, struct tlsctx *, struct 
  * it is an address. `origin` names what sessions are kept under. Both are copied. */
 struct stream *stream_tls_connect(struct stream **below, struct tlsctx *, struct span host, bool is_ip,
 				  struct span origin, stream_tls_on_done_f *, void *cookie);
+
+/* Between nodes (nodetls.h), server side. Takes the stream below, shares the nodetls. With `proxy` the door pmc-proxy/1 is open, too. */
+struct stream *stream_tls_accept_node(struct stream **below, struct nodetls *, bool proxy, stream_tls_on_done_f *,
+				      void *cookie);
+/* Client side. `node` is whom the caller means to reach: sessions are looked up under it, nothing more; who it is tells
+ * stream_tls_node. */
+struct stream *stream_tls_connect_node(struct stream **below, struct nodetls *, enum node_door, struct span node,
+				       stream_tls_on_done_f *, void *cookie);
+/* Who is at the other end, after the handshake, resumed or not: a node of our cluster with a certificate that has not expired. -1: the
+ * stream is none between nodes, or its handshake has not ended well. */
+int stream_tls_node(const struct stream *, struct node_name *out);
+/* What has been agreed; only when stream_tls_node gives 0. */
+enum node_door stream_tls_door(const struct stream *);
+/* The handshake failed because the other side does not open the door that was asked for. */
+bool stream_tls_no_door(const struct stream *);
 
 bool stream_tls_resumed(const struct stream *);
 /* The handshake failed because the client said that it does not trust the certificate: the alert in OpenSSL's words

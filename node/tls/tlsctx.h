@@ -39,8 +39,7 @@ struct ssl_ctx_st *tlsctx_client(struct tlsctx *);
 struct bio_method_st *tlsctx_bio(struct tlsctx *);
 /* The session last kept for this origin ("host:port" and what else the link depends on); borrowed; NULL: none. */
 struct ssl_session_st *tlsctx_session(struct tlsctx *, struct span origin);
-/* Takes the session. At most 4096 origins are remembered; beyond that the oldest goes. */
+/* Takes the session (sessions.h). */
 void tlsctx_keep_session(struct tlsctx *, struct span origin, struct ssl_session_st *);
-void tlsctx_forget_session(struct tlsctx *, struct span origin);
 
 #endif

@@ -242,6 +242,54 @@ static void test_answers(void **state)
 				one_answer(i, pieces[k], rooms[m]);
 }
 
+/* ---- trailers ---- */
+
+static void one_trailer(const char *answer, const char *name, const char *value, size_t piece)
+{
+	struct place *p;
+	size_t n = strlen(answer), half = piece < n ? n - piece : 0;
+	const struct hdr *f;
+
+	setup((void **)&p);
+	get(p);
+	say_n(p, answer, half ? half : n);
+	ground_run(&p->g);
+	p->room = 3; /* so that the end is not in sight yet when the first bytes are pulled */
+	assert_int_equal(3, exchange_pull(p->x, p->body, p->room));
+	assert_null(exchange_trailers(p->x));
+	p->n = 3;
+	if (half)
+		say_n(p, answer + half, n - half);
+	expect_body(p, "hello");
+	if (name) {
+		assert_non_null(exchange_trailers(p->x));
+		f = hdr_find(exchange_trailers(p->x), span_str(name));
+		assert_non_null(f);
+		assert_true(span_eq(span_str(value), f->value));
+	} else {
+		assert_null(exchange_trailers(p->x));
+	}
+	finish(p, true);
+	teardown((void **)&p);
+}
+
+static void test_trailers(void **state)
+{
+	static const size_t pieces[] = {10000, 1, 2, 9};
+	static const char head[] = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n";
+	char text[200];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++) {
+		snprintf(text, sizeof(text), "%s%s", head, "X-Sum: 1\r\nX-Other:  two \r\n\r\n");
+		one_trailer(text, "x-sum", "1", pieces[i]);
+		one_trailer(text, "X-Other", "two", pieces[i]);
+		snprintf(text, sizeof(text), "%s\r\n", head);
+		one_trailer(text, NULL, NULL, pieces[i]);
+	}
+	one_trailer("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", NULL, NULL, 10000);
+}
+
 /* ---- broken answers ---- */
 
 static void test_broken_heads(void **state)
@@ -604,6 +652,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 		cmocka_unit_test(test_answers),
+		cmocka_unit_test(test_trailers),
 		cmocka_unit_test(test_broken_heads),
 		cmocka_unit_test(test_broken_bodies),
 		cmocka_unit_test(test_cancelled_in_callbacks),

@@ -13,7 +13,19 @@ static const struct fake_name names[] = {
 	{.name = "silent.test", .code_v4 = FAKE_SILENT, .code_v6 = FAKE_SILENT},
 	{.name = "broken.test", .code_v4 = FAKE_SERVFAIL, .code_v6 = FAKE_SERVFAIL},
 	{.name = "empty.test"},
-	{.code_v4 = FAKE_NXDOMAIN, .code_v6 = FAKE_NXDOMAIN},
+	{.name = "_pmcache._tcp.cluster.test",
+	 .srv = {{20, 5, 8083, "parent2.cluster.test"},
+		 {10, 0, 8083, "edge2.Cluster.test"},
+		 {10, 0, 8084, "edge1.cluster.test"},
+		 {10, 7, 8083, "edge9.cluster.test"},
+		 {10, 0, 8083, "edge1.cluster.test"}}},
+	{.name = "_none._tcp.cluster.test", .srv = {{0, 0, 0, ""}}},
+	{.name = "_odd._tcp.cluster.test",
+	 .srv = {{0, 0, 1, "a b.test"}, {0, 0, 0, "no-port.test"}, {0, 0, 2, "good_one.test"}, {0, 0, 3, "a/b.test"}}},
+	{.name = "_many._tcp.cluster.test", .many_srv = 1500},
+	{.name = "_silent._tcp.cluster.test", .code_srv = FAKE_SILENT},
+	{.name = "_broken._tcp.cluster.test", .code_srv = FAKE_SERVFAIL},
+	{.code_v4 = FAKE_NXDOMAIN, .code_v6 = FAKE_NXDOMAIN, .code_srv = FAKE_NXDOMAIN},
 };
 
 struct place {
@@ -362,15 +374,158 @@ static void test_freed_while_asking(void **state)
 	dns_cancel(&l);
 }
 
+/* ---- SRV ---- */
+
+struct served {
+	struct place *p;
+	bool done;
+	enum reason why;
+	size_t n;
+	char text[400]; /* the first ones: "10/7 target:port", with commas between */
+};
+
+static void on_srv(void *cookie, const struct dns_srv *v, size_t n, enum reason why)
+{
+	struct served *s = cookie;
+	struct buf b = buf_over(s->text, sizeof(s->text) - 1);
+
+	assert_false(s->done);
+	assert_true(why == REASON_NONE || n == 0);
+	s->done = true;
+	s->why = why;
+	s->n = n;
+	for (size_t i = 0; i < n && i < 6; i++)
+		buf_printf(&b, "%s%u/%u %s:%u", i ? ", " : "", v[i].priority, v[i].weight, v[i].target, v[i].port);
+	s->text[b.n] = '\0';
+	loop_stop(s->p->g.loop);
+}
+
+static struct served ask_srv(struct place *p, struct span name)
+{
+	struct served s = {.p = p};
+
+	dns_srv_start(p->dns, name, on_srv, &s);
+	assert_false(s.done); /* never from inside the start */
+	ground_run(&p->g);
+	assert_true(s.done);
+	return s;
+}
+
+static void test_srv_answers(void **state)
+{
+	static const struct {
+		struct span name;
+		const char *text;
+		enum reason why;
+		int questions;
+	} t[] = {
+		{SPAN("_pmcache._tcp.Cluster.test."),
+		 "10/7 edge9.cluster.test:8083, 10/0 edge1.cluster.test:8083, 10/0 edge1.cluster.test:8084, "
+		 "10/0 edge2.cluster.test:8083, 20/5 parent2.cluster.test:8083",
+		 REASON_NONE, 1},
+		{SPAN("_none._tcp.cluster.test"), "", REASON_NONE, 1},
+		{SPAN("_odd._tcp.cluster.test"), "0/0 good_one.test:2", REASON_NONE, 1},
+		{SPAN("four.test"), "", REASON_NONE, 1},
+		{SPAN("nobody.test"), "", REASON_DNS_NO_NAME, 1},
+		{SPAN("nobody.test"), "", REASON_DNS_NO_NAME, 1}, /* not kept */
+		{SPAN("_broken._tcp.cluster.test"), "", REASON_DNS_FAILED, -1},
+		{SPAN(""), "", REASON_DNS_NO_NAME, 0},
+		{SPAN("a b.test"), "", REASON_DNS_NO_NAME, 0},
+		{SPAN("four.test\0.evil.example"), "", REASON_DNS_NO_NAME, 0},
+	};
+	struct place *p = *state;
+
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		int before = p->fake.asked_srv;
+		struct served s = ask_srv(p, t[i].name);
+
+		if (s.why != t[i].why || strcmp(s.text, t[i].text) != 0)
+			fail_msg("%s: %s (%s)", t[i].name.p, s.text, reason_word(s.why));
+		if (t[i].questions >= 0)
+			assert_int_equal(t[i].questions, p->fake.asked_srv - before);
+	}
+}
+
+/* More than a datagram holds: asked again by TCP. */
+static void test_srv_many(void **state)
+{
+	struct place *p = *state;
+	struct served s = ask_srv(p, SPAN("_many._tcp.cluster.test"));
+
+	assert_int_equal(REASON_NONE, s.why);
+	assert_int_equal(1500, s.n);
+	assert_non_null(strstr(s.text, "0/0 n0.many.test:1000, 0/0 n1.many.test:1001"));
+	assert_int_equal(1, p->fake.asked_tcp);
+}
+
+static void test_srv_deadline(void **state)
+{
+	struct place *p = *state;
+
+	dns_set_deadline(p->dns, 100);
+	assert_int_equal(REASON_DNS_TIMEOUT, ask_srv(p, SPAN("_silent._tcp.cluster.test")).why);
+}
+
+/* Before the answer, after it came but was not told, and while the whole is freed. */
+static void test_srv_cancelled(void **state)
+{
+	struct place *p = *state;
+	struct served s = {.p = p};
+	struct dns_srv_lookup *l = dns_srv_start(p->dns, SPAN("_pmcache._tcp.cluster.test"), on_srv, &s);
+
+	dns_srv_cancel(&l);
+	assert_null(l);
+	dns_srv_cancel(&l);
+	l = dns_srv_start(p->dns, SPAN(".."), on_srv, &s);
+	dns_srv_cancel(&l);
+	ground_run_for(&p->g, 100);
+	assert_false(s.done);
+	l = dns_srv_start(p->dns, SPAN("_silent._tcp.cluster.test"), on_srv, &s);
+	ground_run_for(&p->g, 20);
+	dns_srv_cancel(&l);
+}
+
+static void test_srv_servers_change(void **state)
+{
+	struct place *p = *state;
+	struct addr nobody = ground_addr("127.0.0.1", 0);
+	int deaf = ground_bind(SOCK_DGRAM, &nobody);
+	struct served s = {.p = p};
+	char at[ADDR_TEXT_BYTES];
+
+	assert_int_equal(0, dns_set_servers_csv(p->dns, addr_format(&nobody, at)));
+	dns_srv_start(p->dns, SPAN("_none._tcp.cluster.test"), on_srv, &s);
+	ground_run_for(&p->g, 20);
+	assert_false(s.done);
+	assert_int_equal(0, dns_set_servers_csv(p->dns, addr_format(&p->fake.at, at)));
+	ground_run(&p->g);
+	assert_true(s.done && !s.why);
+	close(deaf);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-		T(test_answers),    T(test_name_too_long),      T(test_nul_in_name),
-		T(test_collapsed),  T(test_cancelled),          T(test_half_silent),
-		T(test_joins_half), T(test_deadline),           T(test_nobody_listens),
-		T(test_ttl),        T(test_servers_change),     T(test_bounded),
-		T(test_hosts_file), T(test_freed_while_asking),
+		T(test_answers),
+		T(test_name_too_long),
+		T(test_nul_in_name),
+		T(test_collapsed),
+		T(test_cancelled),
+		T(test_half_silent),
+		T(test_joins_half),
+		T(test_deadline),
+		T(test_nobody_listens),
+		T(test_ttl),
+		T(test_servers_change),
+		T(test_bounded),
+		T(test_hosts_file),
+		T(test_freed_while_asking),
+		T(test_srv_answers),
+		T(test_srv_many),
+		T(test_srv_deadline),
+		T(test_srv_cancelled),
+		T(test_srv_servers_change),
 #undef T
 	};
 
