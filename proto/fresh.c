@@ -267,6 +267,14 @@ static int64_t stale_if_error_s(const struct fresh_response *r)
 	return r->class == PATH_MUTABLE && r->status == 200 ? FRESH_MUTABLE_ERROR_S : 0;
 }
 
+static int64_t stale_while_revalidate_s(const struct fresh_response *r, int64_t lifetime)
+{
+	if (r->cc.stale_while_revalidate >= 0)
+		return r->cc.stale_while_revalidate;
+	return r->class == PATH_MUTABLE && r->status == 200 && lifetime >= FRESH_MUTABLE_WHILE_S ? FRESH_MUTABLE_WHILE_S
+												 : 0;
+}
+
 void fresh_terms(const struct fresh_response *r, struct fresh_terms *out)
 {
 	bool forever;
@@ -278,7 +286,7 @@ void fresh_terms(const struct fresh_response *r, struct fresh_terms *out)
 		out->counted_s = 0;
 	out->no_cache = !forever && is_no_cache(&r->cc);
 	out->must_revalidate = !forever && may_not_be_stale(&r->cc);
-	out->stale_while_revalidate_s = at_least_0(r->cc.stale_while_revalidate);
+	out->stale_while_revalidate_s = stale_while_revalidate_s(r, out->lifetime_s);
 	out->stale_if_error_s = stale_if_error_s(r);
 	out->is_mutable = r->class == PATH_MUTABLE;
 }

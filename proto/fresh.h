@@ -12,7 +12,9 @@
  *              ignored (why: IMMUTABLE). no-store and private of the *answer* hold for it as for all.
  *   MUTABLE    nothing explicit: the class's ttl_s (404 and 410 of either class: FRESH_NEGATIVE_S). An answer whose
  *              Age is above its lifetime when it arrives (a CDN keeps it by other rules) is measured from its receipt
- *              instead. Served stale for FRESH_MUTABLE_ERROR_S when the origin fails, unless the answer forbids it.
+ *              instead. Where the answer neither says how long nor forbids it, it is served stale for FRESH_MUTABLE_ERROR_S
+ *              when the origin fails, and for FRESH_MUTABLE_WHILE_S while it is asked in the background. The latter only
+ *              if its lifetime is at least as long: who says a few seconds means them.
  *   PASS       never stored.
  *
  * The qualified forms no-cache="…" and private="…" count as the unqualified ones, as §5.2.2.4 allows. */
@@ -31,7 +33,8 @@
 #define FRESH_FOREVER_S INT64_MAX
 #define FRESH_HEURISTIC_MAX_S (24 * 60 * 60)
 #define FRESH_NEGATIVE_S 10
-#define FRESH_MUTABLE_ERROR_S (7 * 24 * 60 * 60)
+#define FRESH_MUTABLE_ERROR_S (24 * 60 * 60)
+#define FRESH_MUTABLE_WHILE_S 60
 
 /* Why: the word goes into Cache-Status `detail=`. */
 #define FRESH_WHY_TABLE(X)                                                                                             \
@@ -45,6 +48,8 @@
 	X(MAX_STALE, "max-stale", "stale, but the request allows it")                                                  \
 	X(WHILE_REVALIDATE, "stale-while-revalidate", "stale, asked again in the background")                          \
 	X(IF_ERROR, "stale-if-error", "stale, but the origin fails")                                                   \
+	X(IF_SLOW, "stale-if-slow", "stale, but the origin takes long; asked for in the background")                   \
+	X(RECALLED, "recalled", "immutable, but its origin has removed or changed it")                                 \
 	/* the origin must be asked */                                                                                 \
 	X(EXPIRED, "expired", "older than its lifetime")                                                               \
 	X(NO_LIFETIME, "no-lifetime", "stored without a lifetime, to be asked for each time")                          \
@@ -144,7 +149,7 @@ enum fresh_verdict {
 enum fresh_verdict fresh_verdict(const struct fresh_terms *, const struct cachectl *q, dur_ms here,
 				 enum fresh_why *why);
 
-/* The origin cannot be reached or answers 500, 502, 503, 504: may the stored answer be served although it is stale? */
+/* The origin cannot be reached, takes too long, or answers 429, 500, 502, 503, 504: may the stored answer be served although it is stale? */
 bool fresh_on_error(const struct fresh_terms *, const struct cachectl *q, dur_ms here);
 
 /* For the Age field, and the ttl of Cache-Status (negative when stale, FRESH_FOREVER_S for good). */

@@ -129,4 +129,12 @@ bool hdr_is_hop_by_hop(const struct hdrs *, const struct hdr *);
  * Connection has an option without an id: then fields without one need hdr_is_hop_by_hop. */
 uint64_t hdr_hop_by_hop_ids(const struct hdrs *);
 
+/* A field by which nodes of a cluster talk to each other: its name begins with "Pmc-", in any case. Such fields are for the next node
+ * alone: http1_format_fields leaves them out, whoever they came from. */
+static inline bool hdr_is_internal(const struct hdr *f)
+{
+	return f->id == HDR_OTHER && f->name.n && (f->name.p[0] | 0x20) == 'p' &&
+	       span_starts_icase(f->name, SPAN("Pmc-"));
+}
+
 #endif

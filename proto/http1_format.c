@@ -94,7 +94,7 @@ void http1_format_fields(struct buf *b, const struct hdrs *h, uint64_t drop)
 
 		if (drop >> f->id & 1)
 			continue;
-		if (named && f->id == HDR_OTHER && hdr_is_hop_by_hop(h, f))
+		if (f->id == HDR_OTHER && (hdr_is_internal(f) || (named && hdr_is_hop_by_hop(h, f))))
 			continue;
 		http1_format_field(b, f->name, f->value);
 	}

@@ -17,8 +17,8 @@ void http1_format_status_line(struct buf *, int status, struct span phrase); /* 
 void http1_format_field(struct buf *, struct span name, struct span value);
 void http1_format_end(struct buf *); /* the empty line */
 
-/* All fields of h that may be passed on (hdr_is_hop_by_hop says which may not), in their order, except the ids set in the
- * bit mask `drop` (1ull << HDR_x). */
+/* All fields of h that may be passed on (hdr_is_hop_by_hop and hdr_is_internal say which may not), in their order, except the
+ * ids set in the bit mask `drop` (1ull << HDR_x). */
 void http1_format_fields(struct buf *, const struct hdrs *h, uint64_t drop);
 
 /* The registered phrase of a status ("Not Found"); "Unknown" for one that IANA does not have. */

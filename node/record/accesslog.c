@@ -293,7 +293,9 @@ static void put_json(struct buf *b, const struct accesslog_line *l, struct span 
 
 static const char *colour_of(const struct accesslog_line *l)
 {
-	if (l->status >= 400 || l->status == 0 || l->result == ACCESSLOG_TCP_DENIED)
+	bool datagram = l->result >= ACCESSLOG_UDP_HIT; /* has no status */
+
+	if (l->status >= 400 || (l->status == 0 && !datagram) || l->result == ACCESSLOG_TCP_DENIED)
 		return "\033[31m"; /* red */
 	switch (l->result) {
 	case ACCESSLOG_TCP_HIT:
@@ -304,6 +306,7 @@ static const char *colour_of(const struct accesslog_line *l)
 	case ACCESSLOG_TCP_NEGATIVE_HIT:
 	case ACCESSLOG_TCP_OFFLINE_HIT:
 	case ACCESSLOG_TCP_REFRESH_UNMODIFIED:
+	case ACCESSLOG_UDP_HIT:
 		return "\033[32m"; /* green */
 	case ACCESSLOG_NONE:
 	case ACCESSLOG_TCP_TUNNEL:

@@ -38,7 +38,11 @@
 	X(TCP_NEGATIVE_HIT, "TCP_NEGATIVE_HIT")                                                                        \
 	X(TCP_OFFLINE_HIT, "TCP_OFFLINE_HIT")                                                                          \
 	X(TCP_DENIED, "TCP_DENIED")                                                                                    \
-	X(TCP_TUNNEL, "TCP_TUNNEL")
+	X(TCP_TUNNEL, "TCP_TUNNEL")                                                                                    \
+	X(UDP_HIT, "UDP_HIT") /* what other nodes ask by datagram */                                                   \
+	X(UDP_MISS, "UDP_MISS")                                                                                        \
+	X(UDP_DENIED, "UDP_DENIED")                                                                                    \
+	X(UDP_MISS_NOFETCH, "UDP_MISS_NOFETCH")
 
 enum accesslog_result {
 #define X(id, word) ACCESSLOG_##id,

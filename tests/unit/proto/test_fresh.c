@@ -200,11 +200,30 @@ static const struct {
 	 FRESH_REVALIDATE,
 	 "expired"},
 /* RFC 5861 */
+#define INDEX(fields)                                                                                                  \
+	{                                                                                                              \
+		200, fields, PATH_MUTABLE, false                                                                       \
+	}
 #define SWR                                                                                                            \
 	{                                                                                                              \
 		200, "Cache-Control: max-age=60, stale-while-revalidate=30", PATH_OTHER, false                         \
 	}
 	{SWR, "", S(60), FRESH_SERVE_AND_REVALIDATE, "stale-while-revalidate"},
+	/* an index: for a minute, unless the answer says otherwise, or its life is shorter than that */
+	{INDEX(""), "", S(59), FRESH_SERVE, "class-ttl"},
+	{INDEX(""), "", S(60), FRESH_SERVE_AND_REVALIDATE, "stale-while-revalidate"},
+	{INDEX(""), "", S(60 + FRESH_MUTABLE_WHILE_S) - 1, FRESH_SERVE_AND_REVALIDATE, "stale-while-revalidate"},
+	{INDEX(""), "", S(60 + FRESH_MUTABLE_WHILE_S), FRESH_REVALIDATE, "expired"},
+	{INDEX(""), "Cache-Control: max-age=0", S(61), FRESH_REVALIDATE, "request-max-age"},
+	{INDEX(""), "Cache-Control: no-cache", S(61), FRESH_REVALIDATE, "request-no-cache"},
+	{INDEX("Cache-Control: max-age=300"), "", S(301), FRESH_SERVE_AND_REVALIDATE, "stale-while-revalidate"},
+	{INDEX("Cache-Control: max-age=59"), "", S(60), FRESH_REVALIDATE, "expired"},
+	{INDEX("Cache-Control: max-age=0"), "", S(1), FRESH_REVALIDATE, "expired"},
+	{INDEX("Cache-Control: max-age=300, stale-while-revalidate=0"), "", S(301), FRESH_REVALIDATE, "expired"},
+	{INDEX("Cache-Control: max-age=300, must-revalidate"), "", S(301), FRESH_REVALIDATE, "expired"},
+	{INDEX("Cache-Control: s-maxage=300"), "", S(301), FRESH_REVALIDATE, "expired"},
+	{{404, "Cache-Control: max-age=300", PATH_MUTABLE, false}, "", S(301), FRESH_REVALIDATE, "expired"},
+	{MAX60, "", S(61), FRESH_REVALIDATE, "expired"},
 	{SWR, "", S(89), FRESH_SERVE_AND_REVALIDATE, "stale-while-revalidate"},
 	{SWR, "", S(90), FRESH_REVALIDATE, "expired"},
 	{SWR, "Cache-Control: max-age=60", S(61), FRESH_REVALIDATE, "request-max-age"},
@@ -224,17 +243,17 @@ static const struct {
 	{ARTEFACT, "Cache-Control: max-age=0, min-fresh=60", S(1), FRESH_SERVE, "immutable"},
 	{{200, "Cache-Control: max-age=0\nETag: \"a\"", PATH_IMMUTABLE, false}, "", 0, FRESH_REVALIDATE, "expired"},
 	{{200, "", PATH_MUTABLE, false}, "", S(59), FRESH_SERVE, "class-ttl"},
-	{{200, "", PATH_MUTABLE, false}, "", S(60), FRESH_REVALIDATE, "expired"},
+	{{200, "", PATH_MUTABLE, false}, "", S(120), FRESH_REVALIDATE, "expired"},
 	{{200, "", PATH_MUTABLE, false}, "Cache-Control: max-age=0", 0, FRESH_REVALIDATE, "request-max-age"},
 	/* a CDN's Age beyond max-age: measured from receipt */
 	{{200, "Cache-Control: max-age=60\nAge: 4000", PATH_MUTABLE, false}, "", S(59), FRESH_SERVE, "explicit"},
-	{{200, "Cache-Control: max-age=60\nAge: 4000", PATH_MUTABLE, false}, "", S(60), FRESH_REVALIDATE, "expired"},
+	{{200, "Cache-Control: max-age=60\nAge: 4000", PATH_MUTABLE, false}, "", S(120), FRESH_REVALIDATE, "expired"},
 	{{200, "Date: " HOUR_AGO "\nCache-Control: max-age=60", PATH_MUTABLE, false},
 	 "",
 	 S(59),
 	 FRESH_SERVE,
 	 "explicit"},
-	{{200, "Cache-Control: max-age=60\nAge: 50", PATH_MUTABLE, false}, "", S(10), FRESH_REVALIDATE, "expired"},
+	{{200, "Cache-Control: max-age=60\nAge: 50", PATH_MUTABLE, false}, "", S(70), FRESH_REVALIDATE, "expired"},
 	{{200, "Cache-Control: max-age=60\nAge: 4000", PATH_OTHER, false}, "", 0, FRESH_REVALIDATE, "expired"},
 	{{404, "", PATH_MUTABLE, false}, "", S(9), FRESH_SERVE, "negative"},
 };

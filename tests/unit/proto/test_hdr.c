@@ -214,6 +214,25 @@ static void test_hop_by_hop(void **state)
 	assert_false(hdr_hop_by_hop_ids(&h) & 1ull << HDR_OTHER);
 }
 
+static void test_internal(void **state)
+{
+	static const struct {
+		const char *name;
+		bool internal;
+	} rows[] = {
+		{"Pmc-Hop", true},  {"pmc-hop", true}, {"PMC-", true},    {"pMc-x", true},
+		{"Pmc", false},     {"P", false},      {"Pmcx-y", false}, {"Pragma", false},
+		{"X-Pmc-a", false}, {"0mc-a", false},  {"Via", false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct hdr f = {span_str(rows[i].name), SPAN("1"), hdr_id(span_str(rows[i].name))};
+
+		assert_int_equal(hdr_is_internal(&f), rows[i].internal);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -223,6 +242,7 @@ int main(void)
 		cmocka_unit_test(test_full_table),
 		cmocka_unit_test(test_lists),
 		cmocka_unit_test(test_hop_by_hop),
+		cmocka_unit_test(test_internal),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

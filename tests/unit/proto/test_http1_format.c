@@ -59,9 +59,31 @@ static void test_status(void **state)
 
 static void test_fields(void **state)
 {
-	static const char *const pairs[] = {
-		"Server", "a",   "Connection", "keep-alive, x-hop", "Date", "d",     "X-Hop", "h", "content-type",
-		"t",      "Via", "v",          "Keep-Alive",        "5",    "X-Own", "o",     NULL};
+	static const char *const pairs[] = {"Server",
+					    "a",
+					    "Connection",
+					    "keep-alive, x-hop",
+					    "Date",
+					    "d",
+					    "X-Hop",
+					    "h",
+					    "content-type",
+					    "t",
+					    "Via",
+					    "v",
+					    "Keep-Alive",
+					    "5",
+					    "X-Own",
+					    "o",
+					    "Pmc-Hop",
+					    "c 1 e",
+					    "pmc-ONLY",
+					    "1",
+					    "Pm",
+					    "p",
+					    "Pmc",
+					    "q",
+					    NULL};
 	struct hdrs h;
 	char out[256];
 	struct buf b = buf_over(out, sizeof(out));
@@ -72,7 +94,7 @@ static void test_fields(void **state)
 	for (size_t i = 0; pairs[i]; i += 2)
 		assert_int_equal(hdr_add(&h, span_str(pairs[i]), span_str(pairs[i + 1])), 0);
 	http1_format_fields(&b, &h, 1ull << HDR_VIA | 1ull << HDR_AGE);
-	assert_buf(&b, "Server: a\r\nDate: d\r\ncontent-type: t\r\nX-Own: o\r\n");
+	assert_buf(&b, "Server: a\r\nDate: d\r\ncontent-type: t\r\nX-Own: o\r\nPm: p\r\nPmc: q\r\n");
 }
 
 /* Each piece is left out whole when there is one byte too little for it. */

@@ -1,0 +1,67 @@
+/* peer_desk: where all loops of the node ask about siblings.
+ *
+ * The peer_set with its socket lives on one loop, the cluster loop. The desk carries questions there and answers back by loop_post, with
+ * ids instead of pointers: who has cancelled is not found. It also carries what fetches have taught, and binds the set to the UDP
+ * socket, the index (what is here) and the purge log. Once a minute it says in the log what was dropped. */
+#ifndef PEER_PEER_DESK_H
+#define PEER_PEER_DESK_H
+
+#include "node/base/log.h"
+#include "node/cache/index.h"
+#include "peer/peer_ask.h"
+#include "peer/peer_streams.h"
+
+struct peer_desk;
+struct peer_purge;
+
+struct peer_desk_settings {
+	struct loop *loop; /* the cluster loop */
+	struct addr at;    /* UDP */
+	struct peer_self self;
+	struct index *index;
+	struct peer_streams *streams;
+	struct peer_purge *purge;
+	struct log *log;
+	/* On the cluster loop: a peer has purges that we have not. May be NULL. */
+	void (*behind)(void *cookie, uint32_t node, uint64_t serial);
+	void *cookie;
+};
+
+/* On the cluster loop, or before it runs; so are free, set and secrets. NULL with a sentence in why (the port is taken). */
+struct peer_desk *peer_desk_open(const struct peer_desk_settings *, char *why, size_t why_bytes);
+/* Says BYE. All clients of the desk have cancelled, and what they posted before has run: close it by a post of one's own, after theirs.
+ * Clears *d; harmless on NULL inside. */
+void peer_desk_close(struct peer_desk **d, uint16_t back_in_s);
+/* For members, secrets, figures; on the cluster loop only, each use followed by peer_desk_stir (deadlines may have changed). */
+struct peer_set *peer_desk_set(struct peer_desk *);
+void peer_desk_stir(struct peer_desk *);
+uint64_t peer_desk_dropped(const struct peer_desk *); /* datagrams that the kernel dropped */
+
+/* Embedded in who asks, on the asker's own loop and thread; zeroed: nothing is asked. */
+struct peer_errand {
+	struct peer_desk *desk; /* NULL: not in use */
+	struct loop *loop;
+	uint64_t id;
+	peer_on_answer_f *on_answer;
+	void *cookie;
+	struct peer_errand_link *link; /* what the late post finds */
+};
+
+/* As peer_ask.h has them, from any loop; the answer comes on that loop, never from inside. */
+void peer_errand_start(struct peer_errand *, struct peer_desk *, struct loop *, const struct peer_ask *,
+		       peer_on_answer_f *, void *cookie);
+void peer_errand_again(struct peer_errand *, uint64_t have, const uint32_t *not_these, size_t n);
+void peer_errand_fetching(struct peer_errand *);
+void peer_errand_streaming(struct peer_errand *, uint32_t order);
+void peer_errand_progress(struct peer_errand *, uint64_t have);
+/* Harmless when not in use. */
+void peer_errand_end(struct peer_errand *, bool stored, uint64_t size);
+
+/* Figures of fetches, from any loop. */
+void peer_desk_fetch_began(struct peer_desk *, uint32_t node);
+void peer_desk_fetch_ended(struct peer_desk *, uint32_t node, bool ok, enum peer_false why, uint64_t bytes,
+			   int64_t ttfb_us);
+void peer_desk_fetch_cancelled(struct peer_desk *, uint32_t node, uint64_t bytes);
+void peer_desk_serving(struct peer_desk *, uint32_t node, bool begins, uint64_t bytes);
+
+#endif

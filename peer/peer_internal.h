@@ -1,0 +1,200 @@
+/* What the parts of a peer_set share: peer_set.c (members, the way in), peer_state.c (how they are, pings), peer_wire.c (sealing and
+ * opening), peer_ask.c (our questions), peer_answer.c (others' questions), peer_home.c (the directory). */
+#ifndef PEER_PEER_INTERNAL_H
+#define PEER_PEER_INTERNAL_H
+
+#include <sys/queue.h>
+
+#include "node/base/heap.h"
+#include "node/base/map.h"
+#include "peer/peer_ask.h"
+#include "peer/peer_set.h"
+
+#define PEER_WINDOW_BITS 1024 /* of sequence numbers, per peer and boot */
+#define PEER_QIDS 64          /* questions to one peer whose answers may still come late */
+
+/* ---- peer_wire: one per peer: what has been heard of it, so that nothing is heard twice ---- */
+
+struct peer_window {
+	uint64_t boot; /* 0: none known */
+	uint64_t top;  /* highest sequence number seen */
+	uint64_t seen[PEER_WINDOW_BITS / 64];
+	bool proven; /* it has echoed a challenge, or answered a fresh nonce, under this boot: may change something */
+	uint8_t challenge[16]; /* that it was given last; zero: none; good for 10 s */
+	mono_us challenged_at;
+	mono_us bucket_at; /* keys it may still ask: 5000 a second, 10000 at once */
+	double bucket;
+	mono_us unproven_at; /* datagrams under a boot that is not proven: 20 a second, 20 at once */
+	double unproven;
+};
+
+struct peer {
+	uint32_t id;
+	struct peer_member member;
+	struct map_node by_id;
+	struct heap_node by_due; /* in the set's `due` */
+	mono_us due;
+	enum peer_state state;
+	mono_us since, heard, sent; /* MONO: last datagram in (valid) and out; 0: never */
+	mono_us answered;           /* something of ours, last; 0: never */
+	unsigned unanswered;        /* datagrams in a row, at least 100 ms apart */
+	mono_us unanswered_at;      /* the last of them */
+	unsigned tcp_failures;      /* in a row */
+	unsigned false_row;         /* fetches in a row that found it without what it had said it has */
+	mono_us tcp_fine_at;        /* last fetch that ended well; 0: never */
+	mono_us tcp_retry_at;       /* dialling fails: not asked before */
+	dur_ms tcp_backoff;
+	mono_us udp_silent_since;    /* 0: not */
+	mono_us ping_at;             /* next one due; MONO_NEVER: none */
+	uint64_t ping_nonce;         /* of the one outstanding; 0: none */
+	mono_us ping_sent, ping_due; /* unanswered at `ping_due` counts */
+	uint8_t load, said_state, said_mode;
+	uint32_t objects;
+	uint64_t members_hash, purge_serial;
+	bool hello_done;           /* under its present boot and ours */
+	bool forgotten;            /* by the directory, since it is dead */
+	TAILQ_ENTRY(peer) doubted; /* in the set's `doubted` while is_doubted */
+	bool is_doubted;
+	mono_us doubted_at;
+	bool gone; /* in peer_set_members: not on the new list */
+	struct peer_window window;
+	struct peer_score score;
+};
+
+TAILQ_HEAD(peer_pursuits, peer_pursuit);
+TAILQ_HEAD(peer_doubts, peer);
+
+struct peer_set {
+	unsigned magic;
+	struct peer_self self;
+	struct peer_ground ground;
+	uint32_t id;
+	uint64_t seq;    /* of the datagram sent last */
+	uint64_t random; /* state of a small generator, seeded */
+	struct peer **v; /* by name */
+	size_t n;
+	struct map by_id;
+	struct peer_secret secrets[PEER_MOST_SECRETS];
+	size_t n_secrets;
+	uint8_t active;
+	enum peermsg_node_state state;
+	uint8_t load;
+	uint32_t objects;
+	uint64_t purge_serial, members_hash;
+	bool asks_homes;
+	struct heap due;            /* peers, by what is to be done about them next */
+	struct peer_doubts doubted; /* became suspect within the last 5 s, oldest first */
+	size_t n_doubted;
+	mono_us isolated_until;     /* 0: not */
+	bool isolated_heard;        /* somebody has answered since */
+	mono_us parents_only_until; /* too much loss with most peers; 0: not */
+	mono_us loss_looked_at;     /* whether it is so */
+	mono_us behind_at;          /* ground.behind was called */
+	uint64_t strangers[PEER_DROPS];
+
+	/* peer_ask.c: pursuits by key, rounds by qid and by deadline */
+	struct map pursuits, rounds;
+	struct heap deadlines;
+	struct peer_pursuits all, queued; /* queued: asked with the next tick */
+
+	/* peer_home.c */
+	struct peer_home *home;
+};
+
+#define PEER_SET_MAGIC 0x9ee45e70
+
+/* --- peer_set.c --- */
+struct peer *peer__find(struct peer_set *, uint32_t id);
+
+/* --- peer_state.c --- */
+uint64_t peer__random(struct peer_set *);
+/* It has answered something of ours that it could not have answered before: alive. For PONG, HELLO_BACK, and any response of a proven boot
+ * the set calls it itself; harmless twice. */
+void peer__heard(struct peer_set *, struct peer *, mono_us now);
+/* A datagram of ours that wanted an answer got none in its time. Those within 100 ms count as one. */
+void peer__unanswered(struct peer_set *, struct peer *, mono_us now);
+/* May it be asked about keys (an edge with an address, not dead, ...; nobody while this node is isolated); and is its answer waited for
+ * (UP, PROBATION)? Parents are never asked: a miss goes to them by TCP anyway. */
+bool peer__is_asked(const struct peer_set *, const struct peer *, mono_us now);
+bool peer__is_expected(const struct peer *);
+
+/* It has said something of its own accord, under its proven boot: no proof that it hears us, but a reason to try. */
+void peer__spoke(struct peer_set *, struct peer *, mono_us now);
+/* Something has come under a boot that is not proven: say HELLO, so that it proves it; at most once a second. */
+void peer__greet(struct peer_set *, struct peer *, mono_us now);
+/* Its proven boot is another than before: what was known of the process before it is void. */
+void peer__rebooted(struct peer_set *, struct peer *, mono_us now);
+/* Its challenge is answered. */
+void peer__echo(struct peer_set *, struct peer *, const uint8_t challenge[16], mono_us now);
+/* It has said BYE. */
+void peer__rest(struct peer_set *, struct peer *, mono_us now);
+/* A fetch from it has ended well; or not. */
+void peer__fetched(struct peer_set *, struct peer *, mono_us now);
+void peer__was_false(struct peer_set *, struct peer *, enum peer_false, mono_us now);
+void peer__become(struct peer_set *, struct peer *, enum peer_state, mono_us now);
+void peer__trust_again(struct peer_set *, struct peer *); /* it is not among the doubted any more */
+void peer__put_hello(const struct peer_set *, struct peermsg_hello *, uint64_t nonce);
+void peer__put_ping(const struct peer_set *, struct peermsg_ping *, uint64_t nonce, uint64_t t_us);
+void peer__ping_soon(struct peer *,
+		     mono_us now); /* no earlier than a second after the last one; to be followed by rearm */
+/* What is due for it has changed. */
+void peer__rearm(struct peer_set *, struct peer *);
+/* What was due is done. */
+void peer__attend(struct peer_set *, struct peer *, mono_us now);
+void peer__isolation_tick(struct peer_set *, mono_us now);
+struct peer *peer__of_due(const struct heap_node *);
+bool peer__is_due_before(const struct heap_node *, const struct heap_node *);
+
+/* --- peer_wire.c --- */
+/* Fills in the envelope (all but the type), seals and sends to the configured address, never to where something came from.
+ * Returns how many records went out (see peermsg_format); 0: nothing, there is no secret, no address or no room. */
+unsigned peer__send(struct peer_set *, struct peer *to, struct peermsg *, mono_us now);
+/* Tag, addressee, member, sequence: NULL when it is not to be acted upon (counted). *proven: may it change something here? When it may
+ * not, and the message wanted to, peer__challenge is what to answer. */
+struct peer *peer__open(struct peer_set *, struct span datagram, mono_us now, struct peermsg *, bool *proven);
+void peer__challenge(struct peer_set *, struct peer *, uint64_t qid, mono_us now);
+/* A HELLO with the echo of our challenge has come: its boot is proven. False: not what was asked for. */
+bool peer__prove(struct peer_set *, struct peer *, const struct peermsg *, mono_us now);
+/* It has answered a fresh random number of ours under this boot: proven. When that is another than before, the window begins anew. */
+void peer__take_boot(struct peer_set *, struct peer *, const struct peermsg_envelope *, mono_us now);
+/* So many keys asked by this peer now: false: over its rate. peer_set.c has asked before it calls peer__on_query. */
+bool peer__allows(struct peer *, unsigned keys, mono_us now);
+
+/* --- peer_ask.c --- */
+void peer__ask_init(struct peer_set *); /* by peer_set_new, peer_set_free */
+void peer__ask_fini(struct peer_set *);
+void peer__on_reply(struct peer_set *, struct peer *, const struct peermsg *, mono_us received, mono_us now);
+void peer__on_error(struct peer_set *, struct peer *, const struct peermsg *, mono_us now);
+void peer__ask_tick(struct peer_set *, mono_us now);
+mono_us peer__ask_due(const struct peer_set *);
+/* A member leaves: rounds do not wait for it any more. */
+void peer__ask_forget(struct peer_set *, struct peer *, mono_us now);
+/* This node's own pursuit of a key that asks with intent or fetches; NULL: none. */
+struct peer_pursuit *peer__pursuit(struct peer_set *, const struct peermsg_key *, const struct key_variant *);
+/* What an asker is told of it: PENDING, INTENDED or MISS. A pursuit that is outranked by the asker will read from it. */
+void peer__pursuit_answer(struct peer_pursuit *, uint32_t asker, const struct peermsg_query_rec *,
+			  struct peermsg_reply_rec *out);
+/* Who goes before whom on the way to a key: a smaller order (0 is the greatest), then the better rank. */
+bool peer__goes_before(const uint8_t *key, uint32_t order_a, uint32_t a, uint32_t order_b, uint32_t b);
+
+/* --- peer_answer.c: only reads; asked by anybody who is a member, also under a boot that is not proven --- */
+void peer__on_query(struct peer_set *, struct peer *, const struct peermsg *, mono_us received, mono_us now);
+
+/* --- peer_home.c --- */
+struct peer_home *peer__home_new(struct peer_set *);
+void peer__home_free(struct peer_home *);
+/* The directory's answer for one record of a query: fills in LOCATED, GRANT or MISS. NULL asker: this node itself. */
+void peer__home_answer(struct peer_set *, struct peer *asker, const struct peermsg_query_rec *, mono_us now,
+		       struct peermsg_reply_rec *out);
+/* Proven. */
+void peer__on_hint(struct peer_set *, struct peer *, const struct peermsg *, mono_us now);
+/* The two (or fewer) homes of a key among all edges (parents are no homes) and this node, if it is one; returns how many; ids best
+ * first. */
+unsigned peer__homes(const struct peer_set *, const struct peermsg_key *, uint32_t out[2]);
+/* Tells the homes of a key (does it itself where this node is one); batched till the next tick. */
+void peer__home_tell(struct peer_set *, const struct peermsg_hint_rec *, mono_us now);
+void peer__home_forget(struct peer_set *, uint32_t node); /* it is dead for 60 s, leaves, or has a new boot */
+void peer__home_tick(struct peer_set *, mono_us now);
+mono_us peer__home_due(const struct peer_set *);
+
+#endif
