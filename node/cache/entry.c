@@ -43,6 +43,14 @@ void head_unref(struct head **hp)
 		free(h);
 }
 
+void head_set_digest(struct head *h, const uint8_t digest[HEAD_DIGEST_BYTES])
+{
+	if (!h->has_room)
+		return;
+	memcpy(h->text + h->n + h->phrase_n + h->vary_n + h->url_n, digest, HEAD_DIGEST_BYTES);
+	h->has_digest = true;
+}
+
 /* ---- life ---- */
 
 struct entry *entry_new(struct shard *shard, const struct key *key)
@@ -74,7 +82,7 @@ void entry_unref(struct entry **ep)
 	CHECK(e, ENTRY_MAGIC);
 	if (atomic_fetch_sub_explicit(&e->refs, 1, memory_order_acq_rel) != 1)
 		return;
-	CHECK_THAT(!e->in_index && !heap_has(&e->evict));
+	CHECK_THAT(!e->in_index && !evict_has(&e->evict));
 	head_unref(&e->head);
 	body_free(&e->body);
 	if (e->watchers)
@@ -96,6 +104,15 @@ static void unlock(struct entry *e)
 	pthread_mutex_unlock(shard_lock(e->shard));
 }
 
+bool entry_is_shareable(const struct entry *e)
+{
+	const struct head *h = e->head;
+
+	if (!h || !e->stored || e->guarded || h->status != 200 || h->terms.lifetime_s != FRESH_FOREVER_S)
+		return false;
+	return e->phase == ENTRY_COMPLETE || (e->phase == ENTRY_FILLING && e->shared);
+}
+
 uint64_t entry_overhead(struct entry *e)
 {
 	const struct head *h;
@@ -104,7 +121,8 @@ uint64_t entry_overhead(struct entry *e)
 	lock(e);
 	h = e->head;
 	if (h)
-		n += sizeof(*h) + 16 + h->n + h->phrase_n + h->vary_n + h->url_n;
+		n += sizeof(*h) + 16 + h->n + h->phrase_n + h->vary_n + h->url_n +
+		     (h->has_room ? HEAD_DIGEST_BYTES : 0);
 	if (e->passes)
 		n += ENTRY_MAX_PASSES * sizeof(*e->passes) + 16;
 	unlock(e);
@@ -125,6 +143,7 @@ void entry_look(struct entry *e, struct entry_view *out)
 		.variant = e->variant,
 		.stored = e->stored,
 		.guarded = e->guarded,
+		.order = e->is_pending ? e->order : 0,
 		.shared = e->shared && !e->begun_to_go,
 	};
 	unlock(e);
@@ -396,6 +415,14 @@ void entry_swap_head(struct entry *e, struct head *head)
 	e->head = head;
 	unlock(e);
 	head_unref(&old);
+}
+
+void entry_set_order(struct entry *e, uint32_t order)
+{
+	lock(e);
+	if (e->is_pending)
+		e->order = order;
+	unlock(e);
 }
 
 void entry_set_detail(struct entry *e, struct span text)

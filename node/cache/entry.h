@@ -26,11 +26,11 @@
 #include <sys/queue.h>
 
 #include "node/base/clock.h"
-#include "node/base/heap.h"
 #include "node/base/map.h"
 #include "node/base/reason.h"
 #include "node/base/span.h"
 #include "node/cache/body.h"
+#include "node/cache/evict.h"
 #include "node/cache/key.h"
 #include "node/net/loop.h"
 #include "proto/fresh.h"
@@ -54,9 +54,14 @@ struct head {
 	struct head_part etag, type; /* within the fields */
 	uint32_t n;                  /* bytes of fields */
 	uint16_t phrase_n, vary_n, url_n;
-	char text
-		[]; /* end-to-end fields, formatted, each with CRLF; then the reason phrase, Vary in normal form, and the store-id */
+	bool has_room;   /* for a digest */
+	bool has_digest; /* set once, by the flight, before the entry is complete; to be asked of complete ones alone */
+	/* End-to-end fields, formatted, each with CRLF; then the reason phrase, Vary in normal form, the store-id, and room for the
+	 * body's SHA-256. */
+	char text[];
 };
+
+#define HEAD_DIGEST_BYTES 32
 
 struct head *head_ref(struct head *);
 void head_unref(struct head **); /* clears it; any thread */
@@ -81,6 +86,15 @@ static inline struct span head_url(const struct head *h)
 	return span_of(h->text + h->n + h->phrase_n + h->vary_n, h->url_n);
 }
 
+/* SHA-256 of the whole body; NULL: not known (or no room was made for it). */
+static inline const uint8_t *head_digest(const struct head *h)
+{
+	return h->has_digest ? (const uint8_t *)h->text + h->n + h->phrase_n + h->vary_n + h->url_n : NULL;
+}
+
+/* Harmless where there is no room. */
+void head_set_digest(struct head *, const uint8_t digest[HEAD_DIGEST_BYTES]);
+
 /* What the head says of Age and freshness after it has been here until `now`. */
 static inline dur_ms head_here(const struct head *h, mono_us now)
 {
@@ -95,6 +109,7 @@ enum entry_phase { ENTRY_NEW, ENTRY_FILLING, ENTRY_COMPLETE, ENTRY_FAILED, ENTRY
 enum entry_outcome {
 	ENTRY_FILLED,       /* here is the response */
 	ENTRY_NOT_MODIFIED, /* 304 to the flight's own condition: the stored response has been freshened, look again */
+	ENTRY_LOADED,       /* it was on this node's disk, and is published now: look again */
 	ENTRY_BROKEN,       /* `why` */
 };
 
@@ -117,15 +132,15 @@ struct entry {
 	struct head *head;          /* [s] */
 	struct body body;
 	struct watchers *watchers; /* [s] NULL when complete and unwatched */
-	struct heap_node evict;    /* the store's lock */
 	union {
-		struct key_credential who; /* [s] while pending: for whom it was begun; only the same may join */
-		struct {                   /* the store's lock, once it is kept there */
-			double key;
-			uint64_t charge; /* bytes that this entry costs */
-		} kept;
+		struct evict_item evict; /* the store's lock, once it is kept there */
+		struct {
+			struct heap_node in_no_line; /* as evict begins: valid from birth */
+			/* [s] while pending: for whom it was begun; only the same may join */
+			struct key_credential who;
+			uint32_t order; /* [s] while pending: how far from the origin (peer_ask.h); 0: not known */
+		};
 	};
-	uint32_t evict_refs;   /* the store's lock */
 	_Atomic uint32_t hits; /* since it was last weighed */
 	uint8_t phase;         /* [s] enum entry_phase */
 	uint8_t outcome;       /* [s] enum entry_outcome */
@@ -148,6 +163,9 @@ struct entry {
 #define ENTRY_MAGIC 0xe47291c0
 #define ENTRY_MAX_PASSES 32
 
+/* May this go to other nodes of the cluster? Anonymous, 200, good for ever, and kept: under the shard's lock, or in a view. */
+bool entry_is_shareable(const struct entry *);
+
 /* What an entry costs besides its chunks; takes the shard's lock. */
 uint64_t entry_overhead(struct entry *);
 
@@ -163,6 +181,7 @@ struct entry_view {
 	struct head *head; /* one reference for the caller (head_unref); NULL in phase NEW */
 	struct key_variant variant;
 	bool stored, guarded;
+	uint32_t order; /* while pending */
 	/* Who joined may read it (if the variant fits). False: it is for the one who began alone, or the beginning has gone by (one who
 	 * starts a watch first and looks then cannot be overtaken in between). */
 	bool shared;
@@ -228,6 +247,8 @@ void entry_set_filler(struct entry *, const struct entry_filler *);
 void entry_set_detail(struct entry *, struct span);
 /* Copied to out; empty when there is none. */
 void entry_detail(struct entry *, char out[ENTRY_DETAIL_BYTES + 1]);
+/* While it is pending: where in the chain of nodes that read from each other its bytes come in. */
+void entry_set_order(struct entry *, uint32_t order);
 /* After body_publish, from time to time: wakes the watchers. `self` is the loop that calls: its own watchers are told without
  * a post. */
 void entry_grown(struct entry *, struct loop *self);

@@ -46,9 +46,15 @@ static bool is_wanted(const struct map_node *node, const void *wanted)
 	return !w->who || key_credential_same(&e->who, w->who);
 }
 
+/* From the half of a key that other nodes give; not from the bytes that the maps hash by. */
+static unsigned shard_number(const uint8_t key[INDEX_PEEK_KEY_BYTES])
+{
+	return key[INDEX_PEEK_KEY_BYTES - 1] % SHARDS;
+}
+
 static struct shard *shard_of(struct index *x, const struct key *key)
 {
-	return &x->shards[key->b[KEY_BYTES - 1] % SHARDS];
+	return &x->shards[shard_number(key->b)];
 }
 
 pthread_mutex_t *shard_lock(struct shard *s)
@@ -221,11 +227,117 @@ enum index_begin index_begin(struct index *x, const struct index_ask *ask, const
 	return INDEX_BEGUN;
 }
 
+struct entry *index_entry(struct index *x, const struct key *key)
+{
+	return entry_new(shard_of(x, key), key);
+}
+
 struct entry *index_private(struct index *x)
 {
 	static const struct key none;
 
 	return entry_new(&x->shards[0], &none);
+}
+
+/* ---- for other nodes ---- */
+
+struct half_key {
+	const uint8_t *b;
+	const struct key_variant *variant; /* NULL: any */
+};
+
+static bool is_half_wanted(const struct map_node *node, const void *wanted)
+{
+	const struct entry *e = (const void *)((const char *)node - offsetof(struct entry, node));
+	const struct half_key *w = wanted;
+
+	if (memcmp(e->key.b, w->b, INDEX_PEEK_KEY_BYTES) != 0)
+		return false;
+	return (!w->variant || key_variant_same(&e->variant, w->variant)) && entry_is_shareable(e);
+}
+
+/* Under the lock. */
+static struct entry *find_half(const struct map *m, const uint8_t *key, const struct key_variant *variant)
+{
+	struct half_key w = {.b = key, .variant = variant};
+	struct map_node *node;
+	uint64_t hash;
+
+	memcpy(&hash, key, sizeof(hash)); /* as key_hash */
+	node = map_find(m, hash, is_half_wanted, &w);
+	return node ? entry_of(node) : NULL;
+}
+
+static void peek_whole(const struct entry *e, mono_us now, struct index_peek *out)
+{
+	const uint8_t *digest = head_digest(e->head);
+	dur_ms here = head_here(e->head, now);
+
+	out->what = INDEX_PEEK_WHOLE;
+	out->size = out->have = body_length(&e->body);
+	out->age_s = fresh_age_s(&e->head->terms, here);
+	out->ttl_s = fresh_ttl_s(&e->head->terms, here);
+	out->has_digest = digest != NULL;
+	if (digest)
+		memcpy(out->digest, digest, HEAD_DIGEST_BYTES);
+}
+
+static void peek_growing(const struct entry *e, struct index_peek *out)
+{
+	out->what = INDEX_PEEK_GROWING;
+	out->size = e->head->has_length ? e->head->length : 0;
+	out->have = body_length(&e->body);
+}
+
+static void peek_vary(const struct entry *e, struct index_peek *out)
+{
+	struct buf b = buf_over(out->vary, sizeof(out->vary) - 1);
+
+	out->other_variant = true;
+	buf_put(&b, head_vary(e->head));
+	out->vary[b.n] = '\0';
+}
+
+bool index_peek(struct index *x, const uint8_t key[INDEX_PEEK_KEY_BYTES], const struct key_variant *variant,
+		mono_us now, struct index_peek *out)
+{
+	struct shard *s = &x->shards[shard_number(key)];
+	const struct entry *whole, *growing, *other;
+
+	CHECK(x, INDEX_MAGIC);
+	memset(out, 0, sizeof(*out));
+	pthread_mutex_lock(&s->lock);
+	whole = find_half(&s->published, key, variant);
+	growing = whole ? NULL : find_half(&s->pending, key, variant);
+	other = whole || growing ? NULL : find_half(&s->published, key, NULL);
+	if (whole)
+		peek_whole(whole, now, out);
+	else if (growing)
+		peek_growing(growing, out);
+	else if (other)
+		peek_vary(other, out);
+	pthread_mutex_unlock(&s->lock);
+	return out->what != INDEX_PEEK_NOT;
+}
+
+struct entry *index_find_any(struct index *x, const struct index_ask *ask, mono_us now)
+{
+	struct shard *s = shard_of(x, &ask->key);
+	struct key_variant variant;
+	struct entry *e;
+	bool other;
+
+	e = index_lookup(x, ask, now, &other);
+	if (e)
+		return e;
+	lock_with_variant(s, ask, &variant);
+	e = find_joinable(s, ask, &variant);
+	if (!e) /* it may have been published meanwhile */
+		e = find_published(s, &ask->key, &variant);
+	if (e)
+		entry_ref(e);
+	pthread_mutex_unlock(&s->lock);
+	return e;
 }
 
 /* ---- the end of pending ---- */
@@ -278,22 +390,28 @@ static void put_in(struct shard *s, struct entry *e)
 
 bool index_publish(struct index *x, struct entry *e)
 {
+	return index_publish_for(x, e, e);
+}
+
+bool index_publish_for(struct index *x, struct entry *e, struct entry *pending)
+{
 	struct shard *s = e->shard;
 	struct entry *old;
 	bool purged;
 
 	CHECK(e, ENTRY_MAGIC);
+	CHECK_THAT(!pending || pending->shard == s);
 	/* What it replaces goes first, one by one; it takes its place in the same step in which it stops being pending, so that
 	 * nobody who looks finds neither. */
 	do {
 		pthread_mutex_lock(&s->lock);
-		purged = e->purged;
+		purged = pending && pending->purged;
 		old = purged ? NULL : find_replaced(s, e);
 		if (old)
 			take_out(s, old);
-		else if (purged)
-			leave_pending(s, e);
-		else
+		if (!old && pending)
+			leave_pending(s, pending);
+		if (!old && !purged)
 			put_in(s, e);
 		pthread_mutex_unlock(&s->lock);
 		if (old)
@@ -365,6 +483,58 @@ unsigned index_purge(struct index *x, const struct key *key)
 		n += counts;
 		removed(x, e);
 	}
+}
+
+/* Under the lock. */
+static void purge_pending_if(struct shard *s, bool (*fits)(void *cookie, struct span store_id), void *cookie)
+{
+	struct map_node *node = map_next(&s->pending, NULL), *next;
+
+	for (; node; node = next) {
+		struct entry *e = entry_of(node);
+
+		next = map_next(&s->pending, node);
+		if (e->head && !fits(cookie, head_url(e->head)))
+			continue;
+		e->purged = true;
+		leave_pending(s, e);
+	}
+}
+
+#define PURGE_AT_ONCE 256
+
+unsigned index_purge_if(struct index *x, bool (*fits)(void *cookie, struct span store_id), void *cookie)
+{
+	unsigned purged = 0;
+
+	for (int i = 0; i < SHARDS; i++) {
+		struct shard *s = &x->shards[i];
+		struct entry *out[PURGE_AT_ONCE];
+		size_t n;
+
+		do {
+			struct map_node *node, *next;
+
+			n = 0;
+			pthread_mutex_lock(&s->lock);
+			for (node = map_next(&s->published, NULL); node && n < PURGE_AT_ONCE; node = next) {
+				struct entry *e = entry_of(node);
+
+				next = map_next(&s->published, node);
+				if (!e->head || !fits(cookie, head_url(e->head)))
+					continue;
+				take_out(s, e);
+				out[n++] = e;
+			}
+			if (n < PURGE_AT_ONCE)
+				purge_pending_if(s, fits, cookie);
+			pthread_mutex_unlock(&s->lock);
+			for (size_t k = 0; k < n; k++)
+				removed(x, out[k]);
+			purged += (unsigned)n;
+		} while (n == PURGE_AT_ONCE);
+	}
+	return purged;
 }
 
 struct index_counts index_counts(struct index *x)

@@ -29,6 +29,26 @@ struct index_ask {
  * something for this URL, but not for requests like this one. */
 struct entry *index_lookup(struct index *, const struct index_ask *, mono_us now, bool *other_variant);
 
+/* What other nodes are told of a key, whose first half is all that they have given. */
+struct index_peek {
+	enum { INDEX_PEEK_NOT, INDEX_PEEK_WHOLE, INDEX_PEEK_GROWING } what;
+	uint64_t size, have; /* size 0: unknown */
+	bool has_digest;
+	uint8_t digest[HEAD_DIGEST_BYTES]; /* of WHOLE */
+	int64_t age_s, ttl_s;              /* of WHOLE */
+	bool other_variant;                /* NOT, but there is one for requests with other fields, those in `vary` */
+	char vary[VARY_TEXT_BYTES + 1];
+};
+
+#define INDEX_PEEK_KEY_BYTES 16
+
+/* Only what may be shared with other nodes is here (entry_is_shareable). True unless NOT. */
+bool index_peek(struct index *, const uint8_t key[INDEX_PEEK_KEY_BYTES], const struct key_variant *, mono_us now,
+		struct index_peek *out);
+
+/* The published entry for this request, else the pending one that it could join; with a reference; NULL: neither. */
+struct entry *index_find_any(struct index *, const struct index_ask *, mono_us now);
+
 enum index_begin {
 	INDEX_BEGUN,  /* *out is a new pending entry; the caller begins a flight, and owns the flight's reference too */
 	INDEX_JOINED, /* *out is somebody else's pending entry */
@@ -39,6 +59,12 @@ enum index_begin {
  * carries one reference. */
 enum index_begin index_begin(struct index *, const struct index_ask *, const struct entry *seen,
 			     const struct head *seen_head, bool may_join, struct entry **out);
+
+/* An entry that is made ready aside, to be published by index_publish_for. One reference. */
+struct entry *index_entry(struct index *, const struct key *);
+/* Publishes it in place of the pending one, which stops being pending (NULL: there is none). False when that one was purged meanwhile: then
+ * nothing is published. */
+bool index_publish_for(struct index *, struct entry *, struct entry *pending);
 
 /* A private entry, not in the index at all: for what is neither looked up nor stored. One reference. */
 struct entry *index_private(struct index *);
@@ -55,6 +81,10 @@ struct entry *index_mark(struct index *, const struct key *, mono_us until);
 bool index_remove(struct index *, struct entry *);
 /* All variants, also those still coming. How many published ones went. */
 unsigned index_purge(struct index *, const struct key *);
+
+/* Those whose store-id `fits`, called under a shard's lock: a comparison of bytes, no more. What is still coming and has no head yet is
+ * not published either. How many published ones went. */
+unsigned index_purge_if(struct index *, bool (*fits)(void *cookie, struct span store_id), void *cookie);
 
 struct index_counts {
 	uint64_t published, pending;

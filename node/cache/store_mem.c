@@ -9,13 +9,10 @@
 struct store_mem {
 	struct store store;
 	unsigned magic;
-	const struct evict_policy *policy;
 	struct index *index;
 	_Atomic uint64_t used, size;
 	pthread_mutex_t lock; /* guards the rest */
-	struct heap heap;
-	double age;
-	uint64_t evicted;
+	struct evict_line line;
 };
 
 #define STORE_MEM_MAGIC 0x5703e3e3
@@ -28,36 +25,26 @@ static struct store_mem *mem_of(struct store *s)
 	return m;
 }
 
-static struct entry *entry_of(struct heap_node *node)
+static struct entry *entry_of(struct evict_item *item)
 {
-	return (struct entry *)(void *)((char *)node - offsetof(struct entry, evict));
+	return (struct entry *)(void *)((char *)item - offsetof(struct entry, evict));
 }
 
-static bool less(const struct heap_node *a, const struct heap_node *b)
-{
-	return ((const struct entry *)(const void *)((const char *)a - offsetof(struct entry, evict)))->kept.key <
-	       ((const struct entry *)(const void *)((const char *)b - offsetof(struct entry, evict)))->kept.key;
-}
-
-/* Under the lock: takes the entry of least weight from the heap; its reference passes to the caller. NULL: nothing is kept. */
+/* Under the lock: takes the entry of least weight from the line; its reference passes to the caller. NULL: nothing is kept. */
 static struct entry *pop_least(struct store_mem *m)
 {
-	struct heap_node *node;
+	struct evict_item *item;
 
-	while ((node = heap_min(&m->heap)) != NULL) {
-		struct entry *e = entry_of(node);
+	while ((item = evict_first(&m->line)) != NULL) {
+		struct entry *e = entry_of(item);
 		uint32_t hits = atomic_exchange_explicit(&e->hits, 0, memory_order_relaxed);
 
 		if (hits) { /* worth more than when it was weighed; hits are 0 now, so this ends */
-			e->evict_refs += hits;
-			e->kept.key = m->policy->weigh(m->age, e->evict_refs, e->kept.charge);
-			heap_moved(&m->heap, node);
+			evict_again(&m->line, item, hits);
 			continue;
 		}
-		heap_remove(&m->heap, node);
-		m->age = e->kept.key;
-		m->evicted++;
-		atomic_fetch_sub(&m->used, e->kept.charge);
+		evict_out(&m->line, item);
+		atomic_fetch_sub(&m->used, item->bytes);
 		return e;
 	}
 	return NULL;
@@ -102,10 +89,10 @@ static void drop(struct store *s, struct entry *e)
 	bool kept;
 
 	pthread_mutex_lock(&m->lock);
-	kept = heap_has(&e->evict);
+	kept = evict_has(&e->evict);
 	if (kept) {
-		heap_remove(&m->heap, &e->evict);
-		atomic_fetch_sub(&m->used, e->kept.charge);
+		evict_remove(&m->line, &e->evict);
+		atomic_fetch_sub(&m->used, e->evict.bytes);
 	}
 	pthread_mutex_unlock(&m->lock);
 	if (kept)
@@ -133,10 +120,7 @@ static void keep(struct store *s, struct entry *e, uint64_t reserved)
 		atomic_fetch_sub(&m->used, reserved - charge);
 	entry_ref(e);
 	pthread_mutex_lock(&m->lock);
-	e->kept.charge = charge;
-	e->evict_refs = 1;
-	e->kept.key = m->policy->weigh(m->age, 1, charge);
-	heap_insert(&m->heap, &e->evict);
+	evict_insert(&m->line, &e->evict, charge);
 	pthread_mutex_unlock(&m->lock);
 	if (!still_published(e)) /* purged between being published and being kept */
 		drop(s, e);
@@ -158,8 +142,8 @@ static struct store_counts counts(struct store *s)
 	struct store_counts c = {.used = atomic_load(&m->used), .size = atomic_load(&m->size)};
 
 	pthread_mutex_lock(&m->lock);
-	c.entries = m->heap.n;
-	c.evicted = m->evicted;
+	c.entries = evict_count(&m->line);
+	c.evicted = m->line.evicted;
 	pthread_mutex_unlock(&m->lock);
 	return c;
 }
@@ -168,8 +152,8 @@ static void mem_store_free(struct store *s)
 {
 	struct store_mem *m = mem_of(s);
 
-	CHECK_THAT(heap_min(&m->heap) == NULL); /* index_free has dropped them all */
-	heap_fini(&m->heap);
+	CHECK_THAT(evict_first(&m->line) == NULL); /* index_free has dropped them all */
+	evict_line_fini(&m->line);
 	pthread_mutex_destroy(&m->lock);
 	m->magic = 0;
 	free(m);
@@ -192,14 +176,22 @@ struct store *store_mem_new(uint64_t size_bytes, const struct evict_policy *poli
 
 	m->store.ops = &mem_ops;
 	m->magic = STORE_MEM_MAGIC;
-	m->policy = policy;
 	atomic_store(&m->size, size_bytes);
 	pthread_mutex_init(&m->lock, NULL);
-	heap_init(&m->heap, less);
+	evict_line_init(&m->line, policy);
 	return &m->store;
 }
 
 void store_mem_set_index(struct store *s, struct index *index)
 {
 	mem_of(s)->index = index;
+}
+
+void store_mem_set_policy(struct store *s, const struct evict_policy *policy)
+{
+	struct store_mem *m = mem_of(s);
+
+	pthread_mutex_lock(&m->lock);
+	evict_set_policy(&m->line, policy);
+	pthread_mutex_unlock(&m->lock);
 }

@@ -1,7 +1,7 @@
 /* store_mem: the memory tier: chunks of entries, counted exactly, evicted by a policy.
  *
  * A hit costs the store nothing: it adds to the entry's atomic count of hits. Only when room is needed is the entry of the least
- * weight taken from the heap, weighed anew with the hits it has had, and put back if that has made it worth more. */
+ * weight taken from the line, weighed anew with the hits it has had, and put back if that has made it worth more. */
 #ifndef NODE_CACHE_STORE_MEM_H
 #define NODE_CACHE_STORE_MEM_H
 
@@ -12,5 +12,7 @@
 /* The index that entries are taken from when they are evicted has to be given before the first reserve. */
 struct store *store_mem_new(uint64_t size_bytes, const struct evict_policy *);
 void store_mem_set_index(struct store *, struct index *);
+/* After a reload: all that is kept is weighed anew; no hit waits for it, but fills do. */
+void store_mem_set_policy(struct store *, const struct evict_policy *);
 
 #endif

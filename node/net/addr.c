@@ -90,3 +90,18 @@ bool addr_same(const struct addr *a, const struct addr *b)
 		return memcmp(&a->in6.sin6_addr, &b->in6.sin6_addr, sizeof(a->in6.sin6_addr)) == 0;
 	return a->in.sin_addr.s_addr == b->in.sin_addr.s_addr;
 }
+
+bool addr_is_any(const struct addr *a)
+{
+	if (a->sa.sa_family == AF_INET6)
+		return IN6_IS_ADDR_UNSPECIFIED(&a->in6.sin6_addr);
+	return a->in.sin_addr.s_addr == INADDR_ANY;
+}
+
+bool addr_is_loopback(const struct addr *a)
+{
+	if (a->sa.sa_family == AF_INET6)
+		return is_mapped(a) ? a->in6.sin6_addr.s6_addr[12] == IN_LOOPBACKNET
+				    : IN6_IS_ADDR_LOOPBACK(&a->in6.sin6_addr);
+	return ntohl(a->in.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+}

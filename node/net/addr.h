@@ -33,6 +33,8 @@ int addr_parse(struct span text, struct addr *out);
 
 uint16_t addr_port(const struct addr *);
 void addr_set_port(struct addr *, uint16_t port);
+bool addr_is_any(const struct addr *); /* 0.0.0.0 or :: */
+bool addr_is_loopback(const struct addr *);
 bool addr_same(const struct addr *, const struct addr *);
 
 #endif

@@ -2,6 +2,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <cmocka.h>
 
@@ -22,16 +23,25 @@ static void on_removed(void *cookie, struct entry *e)
 	(void)e->key; /* still there */
 }
 
-static struct head *head_of(const char *vary)
+static struct head *head_for(const char *vary, const char *url)
 {
-	size_t n = strlen(vary);
-	struct head *h = mem_zalloc(sizeof(*h) + n);
+	size_t n = strlen(vary), url_n = strlen(url);
+	struct head *h = mem_zalloc(sizeof(*h) + n + url_n + HEAD_DIGEST_BYTES);
 
 	h->refs = 1;
 	h->status = 200;
 	h->vary_n = (uint16_t)n;
 	memcpy(h->text, vary, n);
+	h->url_n = (uint16_t)url_n;
+	memcpy(h->text + n, url, url_n);
+	h->has_room = true;
+	h->terms.lifetime_s = FRESH_FOREVER_S;
 	return h;
+}
+
+static struct head *head_of(const char *vary)
+{
+	return head_for(vary, "");
 }
 
 /* A question for an URL, with an Accept field (NULL: none) and a credential (0: nobody). */
@@ -362,6 +372,159 @@ struct race {
 	pthread_barrier_t line;
 };
 
+/* ---- for other nodes ---- */
+
+static const struct key_variant no_variant;
+
+static void give_bytes(struct entry *e, size_t n)
+{
+	uint64_t charged = 0;
+	size_t room;
+	char *p = body_room(&e->body, UINT64_MAX, &room, &charged);
+
+	assert_true(room >= n);
+	memset(p, 'x', n);
+	body_publish(&e->body, n);
+}
+
+static void others_see_what_is_whole_and_what_grows(void **state)
+{
+	uint8_t digest[HEAD_DIGEST_BYTES] = {1, 2, 3};
+	_Atomic unsigned removed = 0;
+	struct index *x = index_new(on_removed, &removed);
+	struct index_peek peek;
+	struct question q;
+	const struct index_ask *a = plain(&q, "https://a.test/x.tgz");
+	struct entry *e, *found;
+
+	(void)state;
+	assert_false(index_peek(x, a->key.b, &no_variant, 0, &peek));
+	e = begin(x, a);
+	assert_false(index_peek(x, a->key.b, &no_variant, 0, &peek)); /* nobody knows yet whether it may be shared */
+	take_head(e, a, "");
+	give_bytes(e, 100);
+	entry_set_order(e, 2);
+	assert_true(index_peek(x, a->key.b, &no_variant, 0, &peek));
+	assert_int_equal(peek.what, INDEX_PEEK_GROWING);
+	assert_int_equal(peek.have, 100);
+	assert_int_equal(peek.size, 0);
+	assert_false(peek.has_digest);
+	found = index_find_any(x, a, 0);
+	assert_ptr_equal(found, e);
+	entry_unref(&found);
+	head_set_digest(e->head, digest);
+	assert_true(publish(x, &e));
+	assert_true(index_peek(x, a->key.b, &no_variant, 0, &peek));
+	assert_int_equal(peek.what, INDEX_PEEK_WHOLE);
+	assert_int_equal(peek.size, 100);
+	assert_true(peek.has_digest);
+	assert_memory_equal(peek.digest, digest, sizeof(digest));
+	assert_int_equal(peek.ttl_s, FRESH_FOREVER_S);
+	found = index_find_any(x, a, 0);
+	assert_non_null(found);
+	entry_unref(&found);
+	index_free(x);
+}
+
+static void others_do_not_see_what_is_somebodys_own_or_may_change(void **state)
+{
+	static const struct {
+		int status;
+		int64_t lifetime_s;
+		bool guarded, stored, seen;
+	} rows[] = {
+		{200, FRESH_FOREVER_S, false, true, true},
+		{404, FRESH_FOREVER_S, false, true, false},
+		{200, 3600, false, true, false},
+		{200, FRESH_FOREVER_S, true, true, false},
+		{200, FRESH_FOREVER_S, false, false, false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		_Atomic unsigned removed = 0;
+		struct index *x = index_new(on_removed, &removed);
+		struct entry_terms t = {
+			.stored = rows[i].stored, .guarded = rows[i].guarded, .shared = true, .joinable = true};
+		struct head *h = head_of("");
+		struct index_peek peek;
+		struct question q;
+		const struct index_ask *a = plain(&q, "https://a.test/x.tgz");
+		struct entry *e = begin(x, a);
+
+		h->status = (uint16_t)rows[i].status;
+		h->terms.lifetime_s = rows[i].lifetime_s;
+		entry_set_head(e, h, &t);
+		assert_int_equal(index_peek(x, a->key.b, &no_variant, 0, &peek), rows[i].seen);
+		assert_true(publish(x, &e));
+		assert_int_equal(index_peek(x, a->key.b, &no_variant, 0, &peek), rows[i].seen);
+		index_free(x);
+	}
+}
+
+static void others_are_told_by_which_fields_a_variant_differs(void **state)
+{
+	_Atomic unsigned removed = 0;
+	struct index *x = index_new(on_removed, &removed);
+	struct key_variant variant;
+	struct index_peek peek;
+	struct question q;
+	const struct index_ask *a = ask(&q, "https://a.test/x.tgz", "text/plain", 0);
+	struct vary vary;
+
+	(void)state;
+	store(x, a, "accept");
+	assert_false(index_peek(x, a->key.b, &no_variant, 0, &peek));
+	assert_true(peek.other_variant);
+	assert_string_equal(peek.vary, "accept");
+	vary_parse(span_str(peek.vary), &vary);
+	key_variant(&variant, &vary, a->request);
+	assert_true(index_peek(x, a->key.b, &variant, 0, &peek));
+	index_free(x);
+}
+
+static bool is_of_a(void *cookie, struct span store_id)
+{
+	(void)cookie;
+	return span_starts(store_id, SPAN("https://a.test/"));
+}
+
+static void store_url(struct index *x, const char *url)
+{
+	struct entry_terms t = {.stored = true, .shared = true, .joinable = true};
+	struct question q;
+	struct entry *e = begin(x, plain(&q, url));
+
+	entry_set_head(e, head_for("", url), &t);
+	assert_true(publish(x, &e));
+}
+
+static void a_purge_by_what_the_url_is_like(void **state)
+{
+	_Atomic unsigned removed = 0;
+	struct index *x = index_new(on_removed, &removed);
+	struct entry *pending, *other;
+	struct question q;
+	char url[64];
+
+	(void)state;
+	for (int i = 0; i < 1000; i++) {
+		snprintf(url, sizeof(url), "https://%s.test/%d", i % 4 ? "a" : "b", i);
+		store_url(x, url);
+	}
+	pending = begin(x, plain(&q, "https://c.test/not-known-yet")); /* without a head nobody knows what it is */
+	other = begin(x, plain(&q, "https://c.test/c"));
+	entry_set_head(other, head_for("", "https://c.test/c"),
+		       &(struct entry_terms){.stored = true, .shared = true, .joinable = true});
+	assert_int_equal(index_purge_if(x, is_of_a, NULL), 750);
+	assert_int_equal(removed, 750);
+	assert_int_equal(index_counts(x).published, 250);
+	take_head(pending, plain(&q, "https://c.test/not-known-yet"), "");
+	assert_false(publish(x, &pending));
+	assert_true(publish(x, &other));
+	index_free(x);
+}
+
 static void *race_to_begin(void *arg)
 {
 	struct race *r = arg;
@@ -501,6 +664,10 @@ int main(void)
 		cmocka_unit_test(a_new_response_replaces_the_old_one),
 		cmocka_unit_test(a_purge_reaches_what_is_still_coming),
 		cmocka_unit_test(marks),
+		cmocka_unit_test(others_see_what_is_whole_and_what_grows),
+		cmocka_unit_test(others_do_not_see_what_is_somebodys_own_or_may_change),
+		cmocka_unit_test(others_are_told_by_which_fields_a_variant_differs),
+		cmocka_unit_test(a_purge_by_what_the_url_is_like),
 		cmocka_unit_test(exactly_one_begins),
 		cmocka_unit_test(anything_at_once),
 	};

@@ -29,11 +29,16 @@ static void on_removed(void *cookie, struct entry *e)
 	m->store->ops->drop(m->store, e);
 }
 
-static void memory_open(struct memory *m, uint64_t size)
+static void memory_open_by(struct memory *m, uint64_t size, const struct evict_policy *policy)
 {
 	m->index = index_new(on_removed, m);
-	m->store = store_mem_new(size, &evict_gdsf);
+	m->store = store_mem_new(size, policy);
 	store_mem_set_index(m->store, m->index);
+}
+
+static void memory_open(struct memory *m, uint64_t size)
+{
+	memory_open_by(m, size, &evict_gdsf);
 }
 
 static uint64_t used(struct memory *m)
@@ -148,7 +153,7 @@ static void what_is_kept_is_counted_to_the_byte(void **state)
 	e = look_up(m.index, &a, 0);
 	one = entry_overhead(e) + body_charge(&e->body);
 	assert_int_equal(used(&m), one);
-	assert_int_equal(e->kept.charge, one);
+	assert_int_equal(e->evict.bytes, one);
 	assert_true(one > 200000 + 300 && one < 200000 + 2000);
 	assert_true(put(&m, 2, 200000));
 	assert_int_equal(used(&m), 2 * one);
@@ -242,6 +247,57 @@ static void popularity_ages(void **state)
 	memory_close(&m);
 }
 
+static const struct evict_policy *const policies[] = {&evict_gdsf, &evict_lfuda, &evict_lru, &evict_sieve};
+
+#define POLICIES (sizeof(policies) / sizeof(policies[0]))
+
+static void used_never_exceeds_size_whatever_the_policy(void **state)
+{
+	struct memory m;
+	struct rng rng;
+
+	(void)state;
+	for (size_t p = 0; p < POLICIES; p++) {
+		memory_open_by(&m, 1000000, policies[p]);
+		rng_seed(&rng, p);
+		for (unsigned i = 0; i < 1500; i++) {
+			unsigned url = (unsigned)rng_below(&rng, 60);
+
+			if (is_there(&m, url))
+				hit(&m, url, 1);
+			else if (rng_below(&rng, 10) == 0)
+				assert_true(put(&m, url, 200000 + rng_below(&rng, 700000)));
+			else
+				assert_true(put(&m, url, rng_below(&rng, 60000)));
+			assert_true(used(&m) <= 1000000);
+			if (i % 300 == 0)
+				store_mem_set_policy(m.store, policies[rng_below(&rng, POLICIES)]);
+		}
+		assert_true(m.store->ops->counts(m.store).evicted > 50);
+		assert_int_equal(m.store->ops->counts(m.store).entries, index_counts(m.index).published);
+		memory_close(&m);
+	}
+}
+
+static void a_reload_changes_who_goes(void **state)
+{
+	struct memory m;
+
+	(void)state;
+	memory_open(&m, 1000000);
+	assert_true(put(&m, 1, 1000));
+	assert_true(put(&m, 2, 500000));
+	store_mem_set_policy(m.store, &evict_lru);
+	assert_true(put(&m, 3, 498000)); /* by gdsf the large one would go */
+	assert_false(is_there(&m, 1));
+	assert_true(is_there(&m, 2));
+	store_mem_set_policy(m.store, &evict_gdsf);
+	assert_true(put(&m, 4, 1000)); /* 2 is larger than 3 */
+	assert_false(is_there(&m, 2));
+	assert_true(is_there(&m, 3));
+	memory_close(&m);
+}
+
 static void a_smaller_size_is_kept_at_once(void **state)
 {
 	struct memory m;
@@ -279,17 +335,6 @@ static void purged_between_published_and_kept(void **state)
 	memory_close(&m);
 }
 
-static void gdsf_weighs(void **state)
-{
-	double (*w)(double, uint64_t, uint64_t) = evict_gdsf.weigh;
-
-	(void)state;
-	assert_true(w(0, 1, 1000) > w(0, 1, 2000));    /* small before large */
-	assert_true(w(0, 2, 1000) > w(0, 1, 1000));    /* popular before not */
-	assert_true(w(0.01, 1, 1000) > w(0, 1, 1000)); /* new before old */
-	assert_true(w(0, 1, 0) > 0);
-}
-
 /* ---- threads ---- */
 
 #define THREADS 3
@@ -316,6 +361,7 @@ static void *come_and_go(void *arg)
 			index_purge(m->index, &a.key);
 			break;
 		case 1:
+			store_mem_set_policy(m->store, policies[rng_below(&rng, POLICIES)]);
 			m->store->ops->set_size(m->store, 300000 + rng_below(&rng, 700000));
 			break;
 		case 2:
@@ -356,7 +402,7 @@ static void accounts_are_right_after_a_crowd(void **state)
 		struct entry *e = look_up(c.m.index, &a, 0);
 
 		if (e)
-			sum += e->kept.charge;
+			sum += e->evict.bytes;
 		entry_unref(&e);
 	}
 	assert_int_equal(used(&c.m), sum);
@@ -373,9 +419,10 @@ int main(void)
 		cmocka_unit_test(what_does_not_fit_at_all_is_refused),
 		cmocka_unit_test(small_and_popular_stay),
 		cmocka_unit_test(popularity_ages),
+		cmocka_unit_test(used_never_exceeds_size_whatever_the_policy),
+		cmocka_unit_test(a_reload_changes_who_goes),
 		cmocka_unit_test(a_smaller_size_is_kept_at_once),
 		cmocka_unit_test(purged_between_published_and_kept),
-		cmocka_unit_test(gdsf_weighs),
 		cmocka_unit_test(accounts_are_right_after_a_crowd),
 	};
 

@@ -131,7 +131,7 @@ static void open_stage(struct stage *s, const char *response, const char *reques
 	s->entry = index_private(s->index);
 	assert_int_equal(http1_parse_response(span_str(response), &scanned, 65536, METHOD_GET, r, &why), HTTP1_DONE);
 	fresh_read_response(r->status, &r->fields, NOW, NOW, &path, &facts);
-	s->head = stored_head_make(r, &facts, SPAN("http://a.test/x"), true, 0, NOW);
+	s->head = stored_head_make(r, &facts, SPAN("http://a.test/x"), true, false, 0, NOW);
 	free(r);
 	s->request_text = span_dup(span_str(request));
 	scanned = 0;

@@ -127,10 +127,52 @@ static void strangers_bytes(void **state)
 	free(p);
 }
 
+static struct errpage lost(bool html)
+{
+	struct errpage e = usual;
+
+	e.why = REASON_NOT_PROXY;
+	e.url = SPAN("/<script>");
+	e.page = SPAN("http://127.0.0.1:8082/");
+	e.html = html;
+	return e;
+}
+
+static void who_asks_for_a_page_is_led_to_it(void **state)
+{
+	struct errpage e = lost(false);
+	struct page *p = page_of(&e);
+
+	(void)state;
+	assert_int_equal(p->status, 400);
+	assert_non_null(memmem(p->body.p, p->body.n, "\nthis node's page: http://127.0.0.1:8082/\nnode edge1, ", 54));
+	free(p);
+}
+
+static void browsers_get_a_link_and_nothing_that_they_said(void **state)
+{
+	struct errpage e = lost(true);
+	struct page *p = page_of(&e);
+
+	(void)state;
+	assert_true(span_eq(hdr_value(&p->r.fields, HDR_CONTENT_TYPE), SPAN("text/html; charset=utf-8")));
+	assert_true(span_starts(hdr_find(&p->r.fields, SPAN("Content-Security-Policy"))->value,
+				SPAN("default-src 'none'")));
+	assert_non_null(memmem(p->body.p, p->body.n, "<a href=\"http://127.0.0.1:8082/\">", 33));
+	assert_null(memmem(p->body.p, p->body.n, "script", 6));
+	free(p);
+	e.page = SPAN_NONE;
+	p = page_of(&e);
+	assert_null(memmem(p->body.p, p->body.n, "href", 4));
+	free(p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_failed_where_and_who_says_so),
+		cmocka_unit_test(who_asks_for_a_page_is_led_to_it),
+		cmocka_unit_test(browsers_get_a_link_and_nothing_that_they_said),
 		cmocka_unit_test(each_reason_makes_a_page),
 		cmocka_unit_test(head_and_connection),
 		cmocka_unit_test(strangers_bytes),

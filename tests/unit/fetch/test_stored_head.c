@@ -33,7 +33,7 @@ static struct head *made_at(struct span text, bool stored, const struct path_fac
 
 	fresh_read_response(r->status, &r->fields, now, now, path, &facts);
 	facts.earned = earned;
-	h = stored_head_make(r, &facts, SPAN("http://a.test/x"), stored, 5000, now);
+	h = stored_head_make(r, &facts, SPAN("http://a.test/x"), stored, false, 5000, now);
 	free(r);
 	return h;
 }

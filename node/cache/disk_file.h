@@ -1,0 +1,43 @@
+/* disk_file: one object on disk: opened, growing or complete; many readers on any thread.
+ *
+ * disk_format.h has what the file looks like: a head part, the body, and an end part with a sum for each 64 KiB of the
+ * body.
+ *
+ * A file without its end, or whose sums or lengths do not fit, is none. Every byte that leaves here has been checked by
+ * its sum. */
+#ifndef NODE_CACHE_DISK_FILE_H
+#define NODE_CACHE_DISK_FILE_H
+
+#include "node/cache/entry.h"
+
+struct disk_file;
+
+#define DISK_CHUNK_BYTES (64 * 1024)
+
+struct disk_file *disk_file_ref(struct disk_file *);
+void disk_file_unref(struct disk_file **); /* clears it; the last one closes; any thread */
+
+/* Head: one reference for the caller. One that was loaded has its `received` set back by the time that it has been on
+ * the disk, by the wall clock (a clock that was set back makes it stale), and carries the digest. */
+struct head *disk_file_head(struct disk_file *);
+struct key disk_file_key(const struct disk_file *);
+struct key_variant disk_file_variant(const struct disk_file *);
+bool disk_file_is_guarded(
+	const struct disk_file *); /* as struct entry has it: only for credentials that the origin accepts */
+wall_ms disk_file_received(const struct disk_file *);
+uint64_t disk_file_length(const struct disk_file *);       /* of the body; grows while it is written */
+const uint8_t *disk_file_digest(const struct disk_file *); /* SHA-256; NULL while it is written */
+/* A small object (a file of up to 64 KiB) was read and checked whole when it was found: its body, as long as the
+ * reference is held. NULL: it is not a small one, or was written by this process and is still open from that. */
+const char *disk_file_small(const struct disk_file *, size_t *n);
+
+enum disk_read { DISK_READ_SOME, DISK_READ_COLD, DISK_READ_BAD };
+
+/* Bytes from `pos` on into `to`: whole chunks as far as they fit (room of at least DISK_CHUNK_BYTES; pos a multiple of
+ * it), checked. Of a growing file what has been published, its last chunk perhaps in part; *n 0: nothing there yet (or
+ * the end). COLD: not in the page cache. BAD: it has been quarantined already, if it was published. Never waits. */
+enum disk_read disk_file_read_now(struct disk_file *, uint64_t pos, char *to, size_t room, size_t *n);
+/* The same, waiting for the disk: on workers only. Never COLD. */
+enum disk_read disk_file_read(struct disk_file *, uint64_t pos, char *to, size_t room, size_t *n);
+
+#endif
