@@ -96,9 +96,22 @@ static char *standard_state(void)
 	return NULL;
 }
 
-/* Those that depend on the machine or on other settings. */
-static void set_computed(struct conf *c)
+static bool is_given(const struct reader *r, const char *key)
 {
+	return r->seen[conf__find(key) - conf__rows].line != 0;
+}
+
+static void clear(struct conf *c, const char *key)
+{
+	const struct conf_row *row = conf__find(key);
+
+	row->type->fini(conf__field(c, row));
+}
+
+/* Those that depend on the machine or on other settings. */
+static void set_computed(struct reader *r)
+{
+	struct conf *c = r->conf;
 	char name[65];
 
 	if (!c->state)
@@ -107,6 +120,11 @@ static void set_computed(struct conf *c)
 		snprintf(name, sizeof(name), "pmcache CA of %s", c->policy->node);
 		c->ca.name = span_dup(span_str(name));
 	}
+	if (c->role == CONF_ROLE_PARENT && !is_given(r, "listen.proxy"))
+		clear(c, "listen.proxy");
+	if (c->role == CONF_ROLE_PARENT && !is_given(r, "listen.bump"))
+		clear(c, "listen.bump");
+	conf__compute_cluster(c, r->seen);
 }
 
 static struct conf *conf_new(struct reader *r)
@@ -228,25 +246,34 @@ static char *folder_of(const char *name)
 	return whole;
 }
 
+static void resolve_path(struct reader *r, size_t row, char **path, const char *folder)
+{
+	char *whole = absolute(*path, folder);
+
+	if (!whole) {
+		conf__say(r->errors, r->seen[row].line, conf__rows[row].key,
+			  "the folder that \"%.60s\" starts from is not known", *path);
+		return;
+	}
+	free(*path);
+	*path = whole;
+}
+
 static void resolve(struct reader *r, enum conf_base base, const char *folder)
 {
 	for (size_t i = 0; i < conf__n_rows; i++) {
 		const struct conf_row *row = &conf__rows[i];
-		char **path, *whole;
+		void *field = conf__field(r->conf, row);
+		char **path;
 
 		if (row->type->base != base)
 			continue;
-		path = conf__field(r->conf, row);
-		if (!*path)
-			continue;
-		whole = absolute(*path, folder);
-		if (!whole) {
-			conf__say(r->errors, r->seen[i].line, row->key,
-				  "the folder that \"%.60s\" starts from is not known", *path);
-			continue;
+		if (row->type->path_at) {
+			for (size_t at = 0; (path = row->type->path_at(field, at)); at++)
+				resolve_path(r, i, path, folder);
+		} else if (*(path = field)) {
+			resolve_path(r, i, path, folder);
 		}
-		free(*path);
-		*path = whole;
 	}
 }
 
@@ -280,15 +307,16 @@ static void read_text(struct reader *r, struct span text)
 	conf_yaml_free(y);
 }
 
-static struct conf *load_text(struct span text, const char *name, struct conf_errors *errors)
+static struct conf *load_text(struct span text, const char *name, bool with_files, struct conf_errors *errors)
 {
 	struct reader r = {.errors = errors};
+	struct conf_checker c = {.seen = r.seen, .errors = errors, .with_files = with_files};
 
-	conf_new(&r);
+	c.conf = conf_new(&r);
 	read_text(&r, text);
-	set_computed(r.conf);
+	set_computed(&r);
 	resolve_all(&r, name);
-	conf__check(r.conf, r.seen, errors);
+	conf__check(&c);
 	if (errors->count == 0)
 		return r.conf;
 	conf_free(r.conf);
@@ -333,13 +361,13 @@ static void end_errors(struct conf_errors *e)
 struct conf *conf_load_text(struct span text, const char *name, char errors[], size_t errors_cap)
 {
 	struct conf_errors e = errors_over(name, errors, errors_cap);
-	struct conf *c = load_text(text, name, &e);
+	struct conf *c = load_text(text, name, true, &e);
 
 	end_errors(&e);
 	return c;
 }
 
-struct conf *conf_load(const char *path, char errors[], size_t errors_cap)
+static struct conf *load(const char *path, bool with_files, char errors[], size_t errors_cap)
 {
 	struct conf_errors e = errors_over(path, errors, errors_cap);
 	struct conf *c = NULL;
@@ -349,10 +377,20 @@ struct conf *conf_load(const char *path, char errors[], size_t errors_cap)
 	if (path && !(text = read_file(path, &n)))
 		conf__say(&e, 0, NULL, "%s", strerror(errno));
 	else
-		c = load_text(span_of(text, n), path, &e);
+		c = load_text(span_of(text, n), path, with_files, &e);
 	free(text);
 	end_errors(&e);
 	return c;
+}
+
+struct conf *conf_load(const char *path, char errors[], size_t errors_cap)
+{
+	return load(path, true, errors, errors_cap);
+}
+
+struct conf *conf_load_settings(const char *path, char errors[], size_t errors_cap)
+{
+	return load(path, false, errors, errors_cap);
 }
 
 void conf_free(struct conf *c)
@@ -363,6 +401,9 @@ void conf_free(struct conf *c)
 	for (size_t i = 0; i < conf__n_rows; i++)
 		if (!conf__rows[i].in_policy && conf__rows[i].type->fini)
 			conf__rows[i].type->fini(conf__field(c, &conf__rows[i]));
+	if (c->cluster.salt)
+		explicit_bzero(c->cluster.salt, strlen(c->cluster.salt));
+	free(c->cluster.salt);
 	policy_unref(&c->policy);
 	c->magic = 0;
 	free(c);
@@ -382,6 +423,38 @@ static char *said(const struct conf *c, const struct conf_row *row)
 	return text;
 }
 
+static bool same_text(const char *a, const char *b)
+{
+	return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+/* Of two readings of one row: what the table cannot tell by its text or by `live`. */
+static bool differs_beyond(const struct conf *old, const struct conf *new, const struct conf_row *row)
+{
+	if (strcmp(row->key, "node") == 0) /* the name that others know, and that stands in the certificate */
+		return old->cluster.name && new->cluster.name && !same_text(old->policy->node, new->policy->node);
+	if (strcmp(row->key, "cluster.salt") == 0) /* the file is the same, what is in it is not */
+		return old->cluster.salt && new->cluster.salt && !same_text(old->cluster.salt, new->cluster.salt);
+	return false;
+}
+
+static bool differs(const struct conf *old, const struct conf *new, const struct conf_row *row)
+{
+	char *before, *now;
+	bool yes;
+
+	if (row->type == &conf__later)
+		return false;
+	if (row->live)
+		return differs_beyond(old, new, row);
+	before = said(old, row);
+	now = said(new, row);
+	yes = strcmp(before, now) != 0;
+	free(before);
+	free(now);
+	return yes || differs_beyond(old, new, row);
+}
+
 size_t conf_reload_differs(const struct conf *old, const struct conf *new, char *keys, size_t cap)
 {
 	struct buf list = buf_over(keys, cap - 1);
@@ -389,19 +462,9 @@ size_t conf_reload_differs(const struct conf *old, const struct conf *new, char 
 
 	CHECK(old, CONF_MAGIC);
 	CHECK(new, CONF_MAGIC);
-	for (size_t i = 0; i < conf__n_rows; i++) {
-		const struct conf_row *row = &conf__rows[i];
-		char *before, *now;
-
-		if (row->live || row->type == &conf__later)
-			continue;
-		before = said(old, row);
-		now = said(new, row);
-		if (strcmp(before, now) != 0)
-			buf_printf(&list, "%s%s", count++ ? ", " : "", row->key);
-		free(before);
-		free(now);
-	}
+	for (size_t i = 0; i < conf__n_rows; i++)
+		if (differs(old, new, &conf__rows[i]))
+			buf_printf(&list, "%s%s", count++ ? ", " : "", conf__rows[i].key);
 	keys[list.n] = '\0';
 	return count;
 }

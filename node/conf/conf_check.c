@@ -13,13 +13,7 @@
 
 #define CREDENTIALS_MAX 1024
 
-struct checker {
-	struct conf *conf;
-	const struct conf_seen *seen;
-	struct conf_errors *errors;
-};
-
-static const struct conf_seen *seen(const struct checker *c, const char *key)
+static const struct conf_seen *seen(const struct conf_checker *c, const char *key)
 {
 	const struct conf_row *row = conf__find(key);
 
@@ -27,30 +21,30 @@ static const struct conf_seen *seen(const struct checker *c, const char *key)
 	return &c->seen[row - conf__rows];
 }
 
-static unsigned line_of(const struct checker *c, const char *key)
+unsigned conf__line_of(const struct conf_checker *c, const char *key)
 {
 	return seen(c, key)->line;
 }
 
-/* A setting that was told to be wrong already has its default, which says nothing about the others. */
-static bool is_bad(const struct checker *c, const char *key)
+bool conf__is_bad(const struct conf_checker *c, const char *key)
 {
 	return seen(c, key)->bad;
 }
 
 /* Of two that clash, the line of the one that was given, the first if both were. */
-static unsigned line_of_either(const struct checker *c, const char *a, const char *b)
+static unsigned line_of_either(const struct conf_checker *c, const char *a, const char *b)
 {
-	return line_of(c, a) ? line_of(c, a) : line_of(c, b);
+	return conf__line_of(c, a) ? conf__line_of(c, a) : conf__line_of(c, b);
 }
 
-static void must_not_exceed(struct checker *c, const char *small, uint64_t small_is, const char *big, uint64_t big_is)
+static void must_not_exceed(struct conf_checker *c, const char *small, uint64_t small_is, const char *big,
+			    uint64_t big_is)
 {
-	if (small_is > big_is && !is_bad(c, small) && !is_bad(c, big))
+	if (small_is > big_is && !conf__is_bad(c, small) && !conf__is_bad(c, big))
 		conf__say(c->errors, line_of_either(c, small, big), small, "must not be more than %s", big);
 }
 
-static void check_cache(struct checker *c)
+static void check_cache(struct conf_checker *c)
 {
 	const struct policy_cache *p = &c->conf->policy->cache;
 
@@ -98,28 +92,30 @@ static size_t add_doors(struct door *doors, size_t n, const char *key, const str
 	return n;
 }
 
-static void check_clash(struct checker *c, const struct door *a, const struct door *b)
+static void check_clash(struct conf_checker *c, const struct door *a, const struct door *b)
 {
 	if (clashes(a->address, b->address))
 		conf__say(c->errors, line_of_either(c, b->key, a->key), b->key, "%s is taken by %s of %s",
 			  b->address->text, a->address->text, a->key);
 }
 
-static void check_listeners(struct checker *c)
+static void check_listeners(struct conf_checker *c)
 {
 	const struct conf *conf = c->conf;
-	size_t all = conf->listen.proxy.n + conf->listen.bump.n + conf->listen.admin.n, n = 0;
+	size_t all = conf->listen.proxy.n + conf->listen.bump.n + conf->listen.admin.n + conf->listen.cluster.n, n = 0;
 	struct door *doors;
 
-	if (is_bad(c, "listen.proxy") || is_bad(c, "listen.bump") || is_bad(c, "listen.admin"))
+	if (conf__is_bad(c, "listen.proxy") || conf__is_bad(c, "listen.bump") || conf__is_bad(c, "listen.admin") ||
+	    conf__is_bad(c, "listen.cluster"))
 		return;
-	if (conf->listen.proxy.n + conf->listen.bump.n == 0)
+	if (conf->listen.proxy.n + conf->listen.bump.n == 0 && conf->role == CONF_ROLE_EDGE)
 		conf__say(c->errors, line_of_either(c, "listen.bump", "listen.proxy"), "listen",
 			  "proxy and bump are both empty, so nobody could use this node");
-	doors = mem_alloc(all * sizeof(*doors));
+	doors = mem_alloc((all ? all : 1) * sizeof(*doors));
 	n = add_doors(doors, n, "listen.proxy", &conf->listen.proxy);
 	n = add_doors(doors, n, "listen.bump", &conf->listen.bump);
 	n = add_doors(doors, n, "listen.admin", &conf->listen.admin);
+	n = add_doors(doors, n, "listen.cluster", &conf->listen.cluster);
 	for (size_t i = 0; i < n; i++)
 		for (size_t j = i + 1; j < n && c->errors->count < CONF_MAX_ERRORS; j++)
 			check_clash(c, &doors[i], &doors[j]);
@@ -129,31 +125,53 @@ static void check_listeners(struct checker *c)
 /* ---- files ---- */
 
 /* Open for reading, after a look that it is a regular file: opening a device or a pipe may do harm or hang. -1: told. */
-static int open_regular(struct checker *c, const char *key, const char *path)
+static int open_regular(struct conf_checker *c, const char *key, const char *path)
 {
 	struct stat st;
 	int fd;
 
 	if (stat(path, &st) < 0) {
-		conf__say(c->errors, line_of(c, key), key, "%s: %s", path, strerror(errno));
+		conf__say(c->errors, conf__line_of(c, key), key, "%s: %s", path, strerror(errno));
 		return -1;
 	}
 	if (!S_ISREG(st.st_mode)) {
-		conf__say(c->errors, line_of(c, key), key, "%s: not a regular file", path);
+		conf__say(c->errors, conf__line_of(c, key), key, "%s: not a regular file", path);
 		return -1;
 	}
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
-		conf__say(c->errors, line_of(c, key), key, "%s: %s", path, strerror(errno));
+		conf__say(c->errors, conf__line_of(c, key), key, "%s: %s", path, strerror(errno));
 	return fd;
 }
 
-static void check_readable(struct checker *c, const char *key, const char *path)
+bool conf__check_readable(struct conf_checker *c, const char *key, const char *path)
 {
-	int fd = path ? open_regular(c, key, path) : -1;
+	int fd = open_regular(c, key, path);
 
 	if (fd >= 0)
 		close(fd);
+	return fd >= 0;
+}
+
+long conf__read_secret(struct conf_checker *c, const char *key, const char *path, char *bytes, size_t cap)
+{
+	struct stat st;
+	int fd = open_regular(c, key, path);
+	ssize_t got;
+
+	if (fd < 0)
+		return -1;
+	if (fstat(fd, &st) < 0 || (st.st_mode & 077)) {
+		close(fd);
+		conf__say(c->errors, conf__line_of(c, key), key, "%s: others than its owner can read it; chmod 600",
+			  path);
+		return -1;
+	}
+	got = read(fd, bytes, cap);
+	if (got < 0)
+		conf__say(c->errors, conf__line_of(c, key), key, "%s: %s", path, strerror(errno));
+	close(fd);
+	return (long)got;
 }
 
 /* What is wrong with "user:password" and an end of line behind it; NULL: nothing, and *n is without that end. */
@@ -176,66 +194,59 @@ static const char *credentials_fault(const char *text, size_t *n)
 	return NULL;
 }
 
-static void read_credentials(struct checker *c, const char *key, const char *path)
+static void read_credentials(struct conf_checker *c, const char *key, const char *path)
 {
 	struct policy_upstream *u = &c->conf->policy->upstream;
 	char text[CREDENTIALS_MAX + 2];
-	const char *fault = NULL;
-	struct stat st;
-	int fd = open_regular(c, key, path);
-	ssize_t got;
+	const char *fault;
+	long got = conf__read_secret(c, key, path, text, sizeof(text));
 	size_t n;
 
-	if (fd < 0)
+	if (got < 0)
 		return;
-	if (fstat(fd, &st) < 0 || (st.st_mode & 077)) {
-		close(fd);
-		conf__say(c->errors, line_of(c, key), key, "%s: others than its owner can read it; chmod 600", path);
-		return;
-	}
-	got = read(fd, text, sizeof(text));
-	close(fd);
-	n = got < 0 ? 0 : (size_t)got;
+	n = (size_t)got;
 	fault = credentials_fault(text, &n);
 	if (fault)
-		conf__say(c->errors, line_of(c, key), key, "%s: %s", path, fault);
+		conf__say(c->errors, conf__line_of(c, key), key, "%s: %s", path, fault);
 	else
 		u->proxy_credentials = span_dup(span_of(text, n));
 	explicit_bzero(text, sizeof(text));
 }
 
-static void check_upstream(struct checker *c)
+static void check_upstream(struct conf_checker *c)
 {
 	const struct policy_upstream *u = &c->conf->policy->upstream;
 	const char *key = "upstream.proxy_credentials";
 
-	check_readable(c, "upstream.ca_file", u->ca_file);
-	check_readable(c, "upstream.hosts_file", u->hosts_file);
+	if (c->with_files && u->ca_file)
+		conf__check_readable(c, "upstream.ca_file", u->ca_file);
+	if (c->with_files && u->hosts_file)
+		conf__check_readable(c, "upstream.hosts_file", u->hosts_file);
 	if (!u->proxy_credentials_file)
 		return;
-	read_credentials(c, key, u->proxy_credentials_file);
-	if (!u->proxy_host && !is_bad(c, "upstream.proxy"))
-		conf__say(c->errors, line_of(c, key), key, "has no meaning without upstream.proxy");
+	if (c->with_files)
+		read_credentials(c, key, u->proxy_credentials_file);
+	if (!u->proxy_host && !conf__is_bad(c, "upstream.proxy"))
+		conf__say(c->errors, conf__line_of(c, key), key, "has no meaning without upstream.proxy");
 }
 
-static void check_state(struct checker *c)
+static void check_state(struct conf_checker *c)
 {
 	if (strlen(c->conf->control) >= sizeof(((struct sockaddr_un *)0)->sun_path))
 		conf__say(c->errors, line_of_either(c, "control", "state"), "control",
 			  "%s is longer than a Unix socket's path may be (107 bytes)", c->conf->control);
 	if (c->conf->ca.life % DUR_DAY)
-		conf__say(c->errors, line_of(c, "bump.ca.life"), "bump.ca.life", "must be whole days");
+		conf__say(c->errors, conf__line_of(c, "bump.ca.life"), "bump.ca.life", "must be whole days");
 	if (strcmp(c->conf->ca.cert, c->conf->ca.key) == 0)
 		conf__say(c->errors, line_of_either(c, "bump.ca.key", "bump.ca.cert"), "bump.ca.key",
 			  "is the same file as bump.ca.cert");
 }
 
-void conf__check(struct conf *conf, const struct conf_seen *rows_seen, struct conf_errors *errors)
+void conf__check(struct conf_checker *c)
 {
-	struct checker c = {conf, rows_seen, errors};
-
-	check_listeners(&c);
-	check_state(&c);
-	check_upstream(&c);
-	check_cache(&c);
+	check_listeners(c);
+	check_state(c);
+	check_upstream(c);
+	check_cache(c);
+	conf__check_cluster(c);
 }

@@ -17,8 +17,8 @@
 const struct conf_row conf__rows[] = {
 	{"node", &conf__name, NULL, LIVE(node), .max = 48,
 	 .help = "Name of this node, in X-Cache, Cache-Status and statistics. Default: the host name up to the first dot."},
-	{"role", &conf__enum, "edge", START(role), .choice = "edge|!parent",
-	 .help = "What this node is in the cluster. Only `edge` is in this version."},
+	{"role", &conf__enum, "edge", START(role), .choice = "edge|parent",
+	 .help = "What this node is in its cluster: an `edge` serves clients, a `parent` serves edges."},
 	{"loops", &conf__loops, "auto", START(loops), .min = 1, .max = 64,
 	 .help = "Event loops, a thread each. `auto`: the cores that the process may use, at most 4 on an edge."},
 	{"state", &conf__folder, NULL, START(state),
@@ -28,13 +28,15 @@ const struct conf_row conf__rows[] = {
 	 .help = "Unix socket of `pmcachectl`; everything that changes something goes through it."},
 
 	{"listen.proxy", &conf__addresses, "[\"127.0.0.1:8080\"]", START(listen.proxy),
-	 .help = "Where the plain proxy listens; CONNECT passes through as a blind tunnel."},
+	 .help = "Where the plain proxy listens; CONNECT passes through as a blind tunnel. On a parent nowhere, unless given."},
 	{"listen.bump", &conf__addresses, "[\"127.0.0.1:8081\"]", START(listen.bump),
-	 .help = "Where the proxy listens that opens TLS with its own CA, so that https can be cached."},
+	 .help = "Where the proxy listens that opens TLS with its own CA, so that https can be cached. On a parent "
+		 "nowhere, unless given."},
 	{"listen.admin", &conf__addresses, "[\"127.0.0.1:8082\"]", START(listen.admin),
 	 .help = "Where health, metrics, statistics and the CA's certificate can be read over HTTP, under an address, localhost, the "
 		 "name in `node` or the machine's. `[]`: nowhere."},
-	{"listen.cluster", &conf__later, NULL, .help = "the port for other nodes comes with the cluster"},
+	{"listen.cluster", &conf__addresses, NULL, START(listen.cluster),
+	 .help = "One address for the other nodes, TCP and UDP. Default: `\"0.0.0.0:8083\"` in a cluster, else none."},
 	{"listen.http2", &conf__later, "off", .help = "HTTP/2 on the listeners comes with a later version"},
 
 	{"bump.ca.cert", &conf__kept_path, "ca.crt", START(ca.cert),
@@ -78,10 +80,16 @@ const struct conf_row conf__rows[] = {
 	 .help = "Memory for stored responses, with all that belongs to them."},
 	{"cache.memory.max_object", &conf__size, "4MB", LIVE(cache.memory_max_object), .max = 16 * TB,
 	 .help = "Largest body kept in memory."},
-	{"cache.memory.policy", &conf__enum, "gdsf", LIVE(cache.memory_policy), .choice = "gdsf",
-	 .help = "Who is evicted first. `gdsf`: what is large and seldom asked for."},
-	{"cache.disk", &conf__later, NULL,
-	 .help = "storing on disk comes with a later version, responses are kept in memory only"},
+	{"cache.memory.policy", &conf__enum, "gdsf", LIVE(cache.memory_policy), .choice = "gdsf|lru|lfuda|sieve",
+	 .help = "Who is evicted first. `gdsf`: what is large and seldom asked for; `lfuda`: what is seldom asked for; `lru`: what "
+		 "was not asked for lately; `sieve`: what was not asked for since the last round. docs/policies.md compares them."},
+	{"cache.disk.path", &conf__kept_path, "\"\"", START(disk_path), .max = 4000, .none = "",
+	 .help = "Folder of the tier on disk, where what was stored survives a restart. `\"\"`: none. This version keeps there what fits "
+		 "`cache.memory.max_object`."},
+	{"cache.disk.size", &conf__size, "10GB", LIVE(cache.disk_size), .min = MB, .max = 1024 * TB,
+	 .help = "Room for it. What is seldom asked for is evicted first (LFUDA)."},
+	{"cache.disk.min_free", &conf__percent, "5%", LIVE(cache.disk_min_free_percent), .max = 99,
+	 .help = "So much of its file system is left free, also while something is written."},
 	{"cache.max_object", &conf__size, "10GB", LIVE(cache.max_object), .max = 1024 * TB,
 	 .help = "Largest body stored at all. Larger ones are passed on."},
 	{"cache.read_ahead", &conf__size, "1MB", LIVE(cache.read_ahead), .min = 16 * KB, .max = GB,
@@ -98,6 +106,14 @@ const struct conf_row conf__rows[] = {
 		 "(`credential`), or whom RFC 9111 section 3.5 allows (`rfc`)."},
 	{"cache.offline", &conf__bool, "off", LIVE(cache.offline),
 	 .help = "Answer from the cache only, stale or not, and never ask an origin."},
+	{"cache.stale_patience", &conf__duration, "5s", LIVE(cache.stale_patience), TIMEOUT,
+	 .help = "Who can be given something stale when the origin fails gets it after so long, if no answer has come; the fetch goes on."},
+	{"cache.recall", &conf__enum, "warn", LIVE(cache.recall), .choice = "keep|warn|quarantine",
+	 .help = "What becomes of an immutable file that its origin has removed or changed since: served all the same without a question "
+		 "(`keep`), or with `detail=recalled` and a warning (`warn`), or forgotten (`quarantine`)."},
+	{"cache.recall_after", &conf__duration, "7d", LIVE(cache.recall_after), .min = DUR_SECOND,
+	 .max = 3650 * DUR_DAY,
+	 .help = "An immutable file is asked for again in the background when it is used and the origin was not asked for so long."},
 	{"cache.targeted", &conf__later, "[]",
 	 .help = "targeted Cache-Control fields (RFC 9213) come with a later version"},
 	{"cache.classes", &conf__classes, "[]", LIVE(cache),
@@ -149,7 +165,56 @@ const struct conf_row conf__rows[] = {
 	{"log.level", &conf__enum, "info", START(log_level), .live = true, .choice = "error|warning|notice|info|debug",
 	 .help = "What the node itself says on standard error."},
 
-	{"cluster", &conf__later, NULL, .help = "siblings and parents come with the cluster"},
+	{"admin.show_urls", &conf__bool, "off", LIVE(admin.show_urls),
+	 .help = "The page and /recent.json also show URLs and client addresses of recent failures, to whoever reaches `listen.admin`."},
+
+	{"cluster.name", &conf__node_name, "\"\"", START(cluster.name), .none = "",
+	 .help = "The cluster that this node is in; `docs/cluster.md` tells how to make one. `\"\"`: none, and the settings below have "
+		 "no meaning. In a cluster `node` is applied at a restart."},
+	{"cluster.cert", &conf__kept_path, "node.crt", START(cluster.cert),
+	 .help = "Certificate of this node, PEM, for its name, its role and this cluster. What is in this file and the next two is "
+		 "read again at a reload."},
+	{"cluster.key", &conf__kept_path, "node.key", START(cluster.key),
+	 .help = "Its private key, PEM, for its owner alone."},
+	{"cluster.ca", &conf__kept_path, "cluster-ca.crt", START(cluster.ca),
+	 .help = "Certificate of the CA whose certificates the other nodes have. Not the CA that bumps."},
+	{"cluster.peer_keys", &conf__secrets, "{}", LIVE(cluster.peer_keys),
+	 .help = "Secrets that all nodes share, by which they know each other's datagrams. Up to 8, so that they can be changed without "
+		 "a gap."},
+	{"cluster.active_key", &conf__count, "0", LIVE(cluster.active_key), .max = 127,
+	 .help = "The id of the one that seals what this node sends; any of them opens. `0`: the only one there is."},
+	{"cluster.salt", &conf__kept_secret, "\"file:salt\"", START(cluster.salt_path),
+	 .help = "File with a line of 32 to 64 characters, the same on all nodes, that the keys of stored responses are made with."},
+	{"cluster.purge_public", &conf__kept_path, "\"\"", START(cluster.purge_public), .none = "",
+	 .help = "Public key of those who may purge the whole cluster, PEM. `\"\"`: nobody may."},
+	{"cluster.purge_key", &conf__kept_secret, "\"\"", START(cluster.purge_key), .none = "",
+	 .help = "The private one, PEM, where such purges may be started: on parents, not on edges."},
+	{"cluster.trust", &conf__enum, NULL, LIVE(cluster.trust), .choice = "verified|attested|any",
+	 .help = "Whose word is enough to take a body from a sibling: that of the URL or an index about its digest (`verified`), also "
+		 "the parent's (`attested`), also the sibling's own (`any`). Default: `attested` on a parent and where parents are "
+		 "listed, else `any`."},
+	{"cluster.lookup", &conf__enum, "auto", LIVE(cluster.lookup), .choice = "auto|all|home",
+	 .help = "Which siblings are asked: `all`, or the two that keep the directory for the key (`home`). `auto`: all up to 16 nodes, "
+		 "homes from 20."},
+	{"cluster.siblings", &conf__siblings, "[]", LIVE(cluster.siblings),
+	 .help = "Nodes to share with. This node itself is left out, so that all may have the same list."},
+	{"cluster.parents", &conf__parents, "[]", LIVE(cluster.parents),
+	 .help = "Nodes to ask before the origin. A parent that is in the list itself does not ask the others, it is one of them."},
+	{"cluster.discover", &conf__domain, "\"\"", LIVE(cluster.discover), .none = "",
+	 .help = "Name of SRV records whose targets are nodes, besides those listed. `\"\"`: none."},
+	{"cluster.learn", &conf__bool, "on", LIVE(cluster.learn),
+	 .help = "Ask the parents who else is in the cluster, so that nodes come and go without a change of files."},
+	{"cluster.tunnels", &conf__bool, "on", LIVE(cluster.tunnels),
+	 .help = "Pass through the parents also what is not opened: CONNECT of the plain proxy and of spliced hosts."},
+	{"cluster.on_parent_failure", &conf__enum, "direct", LIVE(cluster.on_parent_failure),
+	 .choice = "direct|stale|fail",
+	 .help = "When no parent answers: ask the origin (`direct`), or answer from the cache, stale or not (`stale`), or fail."},
+	{"cluster.direct_limit", &conf__count, "8", LIVE(cluster.direct_limit), .min = 1, .max = 10000,
+	 .help = "Then, requests at a time to one origin host."},
+	{"cluster.dgram_max", &conf__count, "1200", START(cluster.dgram_max), .min = 512, .max = 1400,
+	 .help = "Bytes of the largest datagram that is sent."},
+	{"cluster.zone", &conf__count, "0", START(cluster.zone), .max = 65535,
+	 .help = "Number of the place where this node stands, told to the others."},
 };
 
 const size_t conf__n_rows = sizeof(conf__rows) / sizeof(conf__rows[0]);

@@ -26,13 +26,40 @@ static const struct {
 	 "stats\n"
 	 "      what the daemon has counted"},
 	{"purge", ctl_purge,
-	 "purge URL\n"
-	 "      forgets what is stored under this URL, in all its variants"},
+	 "purge [--cluster] URL\n"
+	 "      forgets what is stored under this URL, in all its variants; with --cluster on all nodes\n"
+	 "  purge [--cluster] --prefix URL | --host HOST | --all\n"
+	 "      forgets all that begins so, all of a host, everything"},
+	{"peers", ctl_peers,
+	 "peers [--watch]\n"
+	 "      the other nodes of the cluster as this one sees them\n"
+	 "  peers --matrix [--watch]\n"
+	 "      how all nodes get on with each other"},
+	{"explain", ctl_explain,
+	 "explain URL\n"
+	 "      would it be a hit here, if not, why, and which node has it"},
+	{"offline", ctl_offline,
+	 "offline on|off|config\n"
+	 "      answers from the cache only, whatever its age, and asks no origin; or asks again; or as cache.offline says. Holds\n"
+	 "      until the daemon ends, also over a reload\n"
+	 "  offline\n"
+	 "      what holds now"},
 	{"ca", ctl_ca,
 	 "ca init [--name TEXT] [--days N] [--permit-dns DOMAIN]... [--force]\n"
 	 "      makes the CA that clients are to trust (the daemon does this by itself on its first start)\n"
 	 "  ca show\n"
 	 "  ca export [--format pem|der|p12] [--out FILE]"},
+	{"cluster", ctl_cluster,
+	 "cluster init NAME [--dir DIR] [--days N]\n"
+	 "      makes a folder with the CA and the keys of a new cluster: NAME-cluster\n"
+	 "  cluster issue NODE --role edge|parent|admin --address HOST:PORT [--days N] [--dir DIR]\n"
+	 "      makes all that this node needs, below nodes/NODE in that folder\n"
+	 "  cluster issue NODE --renew [--role ROLE] [--address HOST:PORT] [--days N] [--dir DIR]\n"
+	 "      makes a new certificate and key for it\n"
+	 "  cluster list [--dir DIR]\n"
+	 "      the nodes, until when their certificates are good, the keys\n"
+	 "  cluster rotate-key [--step add|switch|remove] [--dir DIR]\n"
+	 "      changes the key of datagrams without a gap, step by step"},
 };
 
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))

@@ -33,7 +33,7 @@ struct ctl_args {
 
 typedef int ctl_command_f(struct ctl *, struct ctl_args *);
 
-ctl_command_f ctl_env, ctl_exec, ctl_stats, ctl_purge, ctl_ca;
+ctl_command_f ctl_env, ctl_exec, ctl_stats, ctl_purge, ctl_ca, ctl_cluster, ctl_peers, ctl_explain, ctl_offline;
 
 /* "pmcachectl: text" on standard error. */
 __attribute__((format(printf, 1, 2))) void ctl_say(const char *fmt, ...);
@@ -44,8 +44,16 @@ bool ctl_flag(struct ctl_args *, const char *name);
 int ctl_option(struct ctl_args *, const char *name, const char **value);
 /* The options that every command knows: -c, --state, --json. 1, 0, -1 as above. */
 int ctl_common_option(struct ctl *, struct ctl_args *);
+#define CTL_DAYS_MAX 36500
+/* What --days said, NULL: the fallback; -1: no number from 1 to CTL_DAYS_MAX. */
+int ctl_days(const char *text, int fallback);
 /* Says that the next word is not understood; CTL_USAGE. */
 int ctl_unknown(const char *command, const struct ctl_args *);
+
+/* One word of printable ASCII, not empty: fits into a line of the control socket. */
+bool ctl_is_word(const char *text);
+/* Such a word that is a whole http or https URL. */
+bool ctl_is_url(const char *text);
 
 /* Reads the configuration and finds the paths. CTL_OK, or an exit code after saying why. */
 int ctl_load(struct ctl *);

@@ -72,15 +72,6 @@ static int make_state(const char *state)
 	return failed ? CTL_FAILED : CTL_OK;
 }
 
-static int days_of(const char *text, int fallback)
-{
-	uint64_t days;
-
-	if (!text)
-		return fallback;
-	return span_to_u64(span_str(text), &days) == 0 && days >= 1 && days <= 36500 ? (int)days : -1;
-}
-
 /* Options before the configuration before the built-in. */
 static int init_ca(struct ctl *c, struct init *o)
 {
@@ -89,7 +80,7 @@ static int init_ca(struct ctl *c, struct init *o)
 		.cert_path = c->ca_cert,
 		.key_path = c->ca_key,
 		.common_name = o->name ? o->name : conf->ca.name,
-		.life_days = days_of(o->days, (int)(conf->ca.life / DUR_DAY)),
+		.life_days = ctl_days(o->days, (int)(conf->ca.life / DUR_DAY)),
 		.permit_dns = o->n_domains ? o->domains : (const char *const *)conf->ca.permit_dns.v,
 		.n_permit_dns = o->n_domains ? o->n_domains : conf->ca.permit_dns.n,
 		.overwrite = o->force,
@@ -116,8 +107,8 @@ static int ca_init(struct ctl *c, struct ctl_args *a)
 		if (taken <= 0)
 			return taken ? CTL_USAGE : ctl_unknown("ca init", a);
 	}
-	if (days_of(o.days, 1) < 0) {
-		ctl_say("--days %s is not a number of days from 1 to 36500", o.days);
+	if (ctl_days(o.days, 1) < 0) {
+		ctl_say("--days %s is not a number of days from 1 to %d", o.days, CTL_DAYS_MAX);
 		return CTL_USAGE;
 	}
 	code = ctl_load(c);

@@ -9,6 +9,7 @@
 
 #include "node/base/mem.h"
 #include "node/conf/conf.h"
+#include "proto/url.h"
 
 #define SYSTEM_STATE "/var/lib/pmcache"
 
@@ -82,10 +83,35 @@ int ctl_common_option(struct ctl *c, struct ctl_args *a)
 	return taken ? taken : ctl_option(a, "--state", &c->state_opt);
 }
 
+int ctl_days(const char *text, int fallback)
+{
+	uint64_t days;
+
+	if (!text)
+		return fallback;
+	return span_to_u64(span_str(text), &days) == 0 && days >= 1 && days <= CTL_DAYS_MAX ? (int)days : -1;
+}
+
 int ctl_unknown(const char *command, const struct ctl_args *a)
 {
 	ctl_say("%s: \"%s\" is not understood here; see pmcachectl --help", command, a->v[a->at]);
 	return CTL_USAGE;
+}
+
+bool ctl_is_word(const char *text)
+{
+	for (const char *p = text; *p; p++)
+		if (*p <= ' ' || *p > '~')
+			return false;
+	return *text != '\0';
+}
+
+bool ctl_is_url(const char *text)
+{
+	enum reason why;
+	struct url u;
+
+	return ctl_is_word(text) && url_parse_absolute(span_str(text), &u, &why) == 0;
 }
 
 static char *absolute(const char *path)
@@ -123,7 +149,7 @@ int ctl_load(struct ctl *c)
 	const char *state = c->state_opt ? absolute(c->state_opt) : NULL;
 
 	if (c->config || !state)
-		c->conf = conf_load(c->config, errors, sizeof(errors));
+		c->conf = conf_load_settings(c->config, errors, sizeof(errors));
 	else /* the defaults; `state` there is not looked at, but must be found also where HOME is not set */
 		c->conf = conf_load_text(SPAN("state: /\n"), "pmcachectl", errors, sizeof(errors));
 	if (!c->conf) {

@@ -14,8 +14,10 @@
 #include "node/base/mem.h"
 #include "node/ctl/ctl.h"
 
-#define ANSWER_MAX (4u * 1024 * 1024)
-#define PATIENCE_S 10 /* for one read or write; the daemon answers from memory */
+#define ANSWER_MAX (64u * 1024 * 1024)
+/* For one read or write. */
+#define PATIENCE_S 10      /* the daemon answers from memory */
+#define LONG_PATIENCE_S 65 /* a little more than the daemon's own (control.h) */
 
 /* A Unix address holds 107 bytes; a longer path is reached through its folder's descriptor. */
 static int connect_to(int fd, const char *path)
@@ -47,9 +49,9 @@ static int connect_to(int fd, const char *path)
 	return failed;
 }
 
-static int open_socket(const char *path)
+static int open_socket(const char *path, int patience_s)
 {
-	struct timeval patience = {.tv_sec = PATIENCE_S};
+	struct timeval patience = {.tv_sec = patience_s};
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	if (fd < 0)
@@ -117,9 +119,9 @@ static int nobody(const char *path)
 	return CTL_NO_DAEMON;
 }
 
-int ctl_control_ask(const char *path, const char *request, char **payload)
+static int ask(const char *path, const char *request, int patience_s, char **payload)
 {
-	int fd = open_socket(path);
+	int fd = open_socket(path, patience_s);
 	char *line, *answer;
 	size_t n = 0;
 	bool sent;
@@ -147,4 +149,14 @@ int ctl_control_ask(const char *path, const char *request, char **payload)
 		ctl_say("the daemon at %s gave an answer that is not understood", path);
 	free(answer);
 	return CTL_FAILED;
+}
+
+int ctl_control_ask(const char *path, const char *request, char **payload)
+{
+	return ask(path, request, PATIENCE_S, payload);
+}
+
+int ctl_control_ask_long(const char *path, const char *request, char **payload)
+{
+	return ask(path, request, LONG_PATIENCE_S, payload);
 }

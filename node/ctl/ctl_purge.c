@@ -1,4 +1,4 @@
-/* pmcachectl purge: forgets what is stored under a URL. */
+/* pmcachectl purge: forgets what is stored under a URL, or all that begins so, or of a host, or everything; here or on all nodes. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,60 +6,107 @@
 #include "node/base/span.h"
 #include "node/ctl/ctl.h"
 #include "node/ctl/ctl_control.h"
-#include "proto/url.h"
 
-static int print_number(const char *json)
+enum kind { URL, PREFIX, HOST, ALL };
+
+static const struct {
+	const char *option, *verb, *needs, *nothing;
+} kinds[] = {
+	[URL] = {NULL, "purge", "a URL, http or https, percent-encoded: https://registry.test/left-pad",
+		 "nothing is stored under this URL"},
+	[PREFIX] = {"--prefix", "purge-prefix", "the beginning of URLs, with the host: https://registry.test/left-pad/",
+		    "nothing is stored that begins so"},
+	[HOST] = {"--host", "purge-host", "a host: registry.test", "nothing is stored of this host"},
+	[ALL] = {"--all", "purge-all", "no value", "nothing is stored"},
+};
+
+struct wish {
+	enum kind kind;
+	bool chosen, whole_cluster;
+	const char *value;
+};
+
+static int print_number(const struct wish *w, const char *json)
 {
 	const char *at = strstr(json, "\"purged\":");
 	long n = at ? strtol(at + strlen("\"purged\":"), NULL, 10) : -1;
+	const char *others = w->whole_cluster ? " here; the other nodes are told" : "";
 
 	if (n < 0) {
 		ctl_say("the daemon's answer is not understood");
 		return CTL_FAILED;
 	}
 	if (n == 0)
-		puts("nothing is stored under this URL");
+		printf("%s%s\n", kinds[w->kind].nothing, others);
 	else
-		printf("purged %ld stored response%s\n", n, n == 1 ? "" : "s");
+		printf("purged %ld stored response%s%s\n", n, n == 1 ? "" : "s", others);
 	return ctl_finish();
 }
 
-static bool is_url(const char *text)
+static bool is_good(const struct wish *w)
 {
-	enum reason why;
-	struct url u;
-
-	for (const char *p = text; *p; p++)
-		if (*p <= ' ' || *p > '~')
-			return false;
-	return url_parse_absolute(span_str(text), &u, &why) == 0;
+	if (w->kind == ALL)
+		return !w->value;
+	if (!w->value)
+		return false;
+	return w->kind == HOST ? ctl_is_word(w->value) && !strchr(w->value, '/') : ctl_is_url(w->value);
 }
 
-int ctl_purge(struct ctl *c, struct ctl_args *a)
+/* 1 taken, 0 something else, -1 two kinds at once. */
+static int take_kind(struct wish *w, struct ctl_args *a)
 {
-	const char *url = NULL;
-	char *request, *json;
-	int code;
+	for (enum kind k = PREFIX; k <= ALL; k++) {
+		if (!ctl_flag(a, kinds[k].option))
+			continue;
+		if (w->chosen) {
+			ctl_say("purge takes one of --prefix, --host, --all");
+			return -1;
+		}
+		w->kind = k;
+		w->chosen = true;
+		return 1;
+	}
+	return 0;
+}
 
+static int read_wish(struct ctl *c, struct ctl_args *a, struct wish *w)
+{
 	while (a->at < a->n) {
 		int taken = ctl_common_option(c, a);
 
+		if (!taken)
+			taken = take_kind(w, a);
 		if (taken < 0)
 			return CTL_USAGE;
 		if (taken)
 			continue;
-		if (url || a->v[a->at][0] == '-')
+		if (ctl_flag(a, "--cluster")) {
+			w->whole_cluster = true;
+			continue;
+		}
+		if (w->value || a->v[a->at][0] == '-')
 			return ctl_unknown("purge", a);
-		url = a->v[a->at++];
+		w->value = a->v[a->at++];
 	}
-	if (!url || !is_url(url)) {
-		ctl_say("purge needs a URL, http or https, percent-encoded: https://registry.test/left-pad");
-		return CTL_USAGE;
-	}
-	code = ctl_load(c);
+	if (is_good(w))
+		return CTL_OK;
+	ctl_say("purge%s%s needs %s", w->chosen ? " " : "", w->chosen ? kinds[w->kind].option : "",
+		kinds[w->kind].needs);
+	return CTL_USAGE;
+}
+
+int ctl_purge(struct ctl *c, struct ctl_args *a)
+{
+	struct wish w = {.kind = URL};
+	char *request, *json;
+	int code = read_wish(c, a, &w);
+
+	if (code == CTL_OK)
+		code = ctl_load(c);
 	if (code != CTL_OK)
 		return code;
-	request = ctl_text("purge %s", url);
+	request = ctl_text("%s%s%s%s", w.whole_cluster ? "cluster-" : "", kinds[w.kind].verb, w.value ? " " : "",
+			   w.value ? w.value : "");
 	code = ctl_control_ask(c->control, request, &json);
 	free(request);
 	if (code != CTL_OK)
@@ -68,7 +115,7 @@ int ctl_purge(struct ctl *c, struct ctl_args *a)
 		fputs(json, stdout);
 		code = ctl_finish();
 	} else {
-		code = print_number(json);
+		code = print_number(&w, json);
 	}
 	free(json);
 	return code;

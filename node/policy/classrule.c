@@ -45,3 +45,23 @@ const struct policy_class_rule *classrule_find(const struct policy_cache *p, str
 			return &p->classes[i];
 	return NULL;
 }
+
+void classrule_apply(const struct policy_cache *cache, struct span host, struct span path, struct path_facts *facts)
+{
+	const struct policy_class_rule *rule = classrule_find(cache, host, path);
+
+	if (!rule)
+		return;
+	switch (rule->class) {
+	case POLICY_CLASS_IMMUTABLE:
+		facts->class = PATH_IMMUTABLE;
+		break;
+	case POLICY_CLASS_MUTABLE:
+		facts->class = PATH_MUTABLE;
+		facts->ttl_s = rule->ttl ? (uint32_t)(rule->ttl / 1000) : PATH_MUTABLE_TTL_S;
+		break;
+	case POLICY_CLASS_PASS:
+		facts->class = PATH_PASS;
+		break;
+	}
+}

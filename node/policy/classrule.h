@@ -9,9 +9,13 @@
 
 #include "node/base/span.h"
 #include "node/policy/policy.h"
+#include "proto/pathclass.h"
 
 /* Host without port (case does not count), path without query. NULL: no rule fits. Borrowed from the policy. */
 const struct policy_class_rule *classrule_find(const struct policy_cache *, struct span host, struct span path);
+
+/* Overrides the built-in class in *facts by the first rule that fits. */
+void classrule_apply(const struct policy_cache *, struct span host, struct span path, struct path_facts *);
 
 bool classrule_glob(struct span pattern, struct span text, bool fold_case);
 

@@ -45,16 +45,24 @@ struct policy *policy_new(void)
 	p->upstream.read_timeout = 60 * DUR_SECOND;
 	p->cache.memory_size = 1 * GB;
 	p->cache.memory_max_object = 4 * MB;
+	p->cache.disk_size = 10 * GB;
+	p->cache.disk_min_free_percent = 5;
 	p->cache.max_object = 10 * GB;
 	p->cache.read_ahead = 1 * MB;
 	p->cache.quick_abort_min = 16 * KB;
 	p->cache.quick_abort_max = 16 * KB;
 	p->cache.quick_abort_percent = 95;
+	p->cache.stale_patience = 5 * DUR_SECOND;
+	p->cache.recall = POLICY_RECALL_WARN;
+	p->cache.recall_after = 7 * DUR_DAY;
 	p->limits.request_header = 64 * KB;
 	p->limits.connections = 20000;
 	p->limits.header_timeout = 60 * DUR_SECOND;
 	p->limits.idle_timeout = 120 * DUR_SECOND;
 	p->limits.stall_timeout = 60 * DUR_SECOND;
+	p->cluster.trust = POLICY_TRUST_ANY;
+	p->cluster.learn = p->cluster.tunnels = true;
+	p->cluster.direct_limit = 8;
 	return p;
 }
 
@@ -96,6 +104,26 @@ void policy_classes_fini(struct policy_class_rule **v, size_t *n)
 	*n = 0;
 }
 
+void policy_nodes_fini(struct policy_nodes *l)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		free(l->v[i].name);
+		free(l->v[i].host);
+	}
+	free(l->v);
+	*l = (struct policy_nodes){0};
+}
+
+void policy_secrets_fini(struct policy_secrets *l)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		explicit_bzero(l->v[i].b, sizeof(l->v[i].b));
+		free(l->v[i].path);
+	}
+	free(l->v);
+	*l = (struct policy_secrets){0};
+}
+
 static void upstream_fini(struct policy_upstream *u)
 {
 	free(u->ca_file);
@@ -106,6 +134,14 @@ static void upstream_fini(struct policy_upstream *u)
 		explicit_bzero(u->proxy_credentials, strlen(u->proxy_credentials));
 	free(u->proxy_credentials);
 	policy_hosts_fini(&u->no_proxy);
+}
+
+static void cluster_fini(struct policy_cluster *c)
+{
+	policy_secrets_fini(&c->peer_keys);
+	policy_nodes_fini(&c->siblings);
+	policy_nodes_fini(&c->parents);
+	free(c->discover);
 }
 
 static void access_fini(struct policy_access *a)
@@ -134,6 +170,7 @@ void policy_unref(struct policy **p)
 	policy_hosts_fini(&dead->bump.splice);
 	upstream_fini(&dead->upstream);
 	policy_classes_fini(&dead->cache.classes, &dead->cache.n_classes);
+	cluster_fini(&dead->cluster);
 	free(dead->node);
 	dead->magic = 0;
 	free(dead);

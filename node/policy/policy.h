@@ -41,7 +41,8 @@ struct policy_hosts {
 
 enum policy_certificate { POLICY_CERT_SNI, POLICY_CERT_ORIGIN };
 enum policy_authorized { POLICY_AUTH_CREDENTIAL, POLICY_AUTH_RFC };
-enum policy_evict { POLICY_EVICT_GDSF };
+enum policy_evict { POLICY_EVICT_GDSF, POLICY_EVICT_LRU, POLICY_EVICT_LFUDA, POLICY_EVICT_SIEVE };
+enum policy_recall { POLICY_RECALL_KEEP, POLICY_RECALL_WARN, POLICY_RECALL_QUARANTINE };
 enum policy_class { POLICY_CLASS_IMMUTABLE, POLICY_CLASS_MUTABLE, POLICY_CLASS_PASS };
 
 /* One line of cache.classes, matched before the built-in ones: a glob ('*' any run of characters, '?' one) over the host
@@ -81,11 +82,16 @@ struct policy_upstream {
 
 struct policy_cache {
 	uint64_t memory_size, memory_max_object, max_object, read_ahead;
+	uint64_t disk_size;
+	unsigned disk_min_free_percent;
 	enum policy_evict memory_policy;
 	uint64_t quick_abort_min, quick_abort_max; /* bytes */
 	unsigned quick_abort_percent;
 	enum policy_authorized authorized;
-	bool offline;
+	bool offline;          /* as configured; hostmood.h knows what is in force */
+	dur_ms stale_patience; /* who has something stale does not wait longer for the origin */
+	enum policy_recall recall;
+	dur_ms recall_after; /* immutable: since the origin was asked last */
 	struct policy_class_rule *classes;
 	size_t n_classes;
 };
@@ -105,6 +111,56 @@ struct policy_log {
 	bool headers, query;
 };
 
+struct policy_admin {
+	bool show_urls;
+};
+
+/* Another node, as configured: "10.0.0.2:8083", "edge2.test:8083". */
+struct policy_node {
+	char *name, *host; /* the host as in policy_hosts */
+	uint16_t port;
+	bool parent;     /* its role; among the siblings of a parent are its fellows */
+	unsigned weight; /* parents: percent */
+	bool vip;        /* parents: an address that stands for several */
+};
+
+struct policy_nodes {
+	struct policy_node *v;
+	size_t n;
+};
+
+#define POLICY_SECRET_BYTES 32
+#define POLICY_MOST_SECRETS 8
+
+struct policy_secret {
+	uint8_t id; /* 1 to 127 */
+	char *path;
+	uint8_t b[POLICY_SECRET_BYTES]; /* read from path; wiped when freed */
+};
+
+struct policy_secrets {
+	struct policy_secret *v;
+	size_t n;
+};
+
+/* Which bodies are taken from siblings, by what is known of them beforehand (docs/cluster.md). */
+enum policy_trust { POLICY_TRUST_VERIFIED, POLICY_TRUST_ATTESTED, POLICY_TRUST_ANY };
+enum policy_lookup { POLICY_LOOKUP_AUTO, POLICY_LOOKUP_ALL, POLICY_LOOKUP_HOME };
+enum policy_parent_failure { POLICY_PARENT_DIRECT, POLICY_PARENT_STALE, POLICY_PARENT_FAIL };
+
+struct policy_cluster {
+	struct policy_secrets peer_keys; /* at most POLICY_MOST_SECRETS, each id once */
+	unsigned active_key;             /* one of them; 0: there are none */
+	enum policy_trust trust;
+	enum policy_lookup lookup;
+	struct policy_nodes siblings, parents; /* without this node itself */
+	char *discover;                        /* DNS SRV name of the members; NULL: none */
+	bool learn;                            /* the member list is asked of the parents */
+	bool tunnels;                          /* CONNECTs that are passed on blindly go through the parents, too */
+	enum policy_parent_failure on_parent_failure;
+	unsigned direct_limit; /* when the parents have failed: requests at a time to one origin host */
+};
+
 struct policy {
 	unsigned magic;
 	unsigned refs; /* policy_ref and policy_unref count atomically */
@@ -116,6 +172,8 @@ struct policy {
 	struct policy_limits limits;
 	struct policy_headers headers;
 	struct policy_log log;
+	struct policy_admin admin;
+	struct policy_cluster cluster;
 };
 
 #define POLICY_MAGIC 0x90a11c1e
@@ -131,5 +189,7 @@ void policy_nets_fini(struct policy_nets *);
 void policy_ports_fini(struct policy_ports *);
 void policy_hosts_fini(struct policy_hosts *);
 void policy_classes_fini(struct policy_class_rule **, size_t *n);
+void policy_nodes_fini(struct policy_nodes *);
+void policy_secrets_fini(struct policy_secrets *);
 
 #endif

@@ -42,7 +42,6 @@ FAULTS = {
     "broken YAML": ("node: a\ncache: {memory: \n", None, ""),
     "a tab": ("cache:\n\tmemory: 1\n", 2, ""),
     "a file that is missing": ("upstream:\n  ca_file: /no/such/file.pem\n", 2, "/no/such/file.pem"),
-    "a disk that this version does not have": ("cache:\n  disk: {path: cache}\n", 2, "cache.disk"),
 }
 
 

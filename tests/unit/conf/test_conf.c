@@ -454,10 +454,7 @@ static const struct {
 	{"- a\n", F ":1: a map of settings is expected\n"},
 	{"a: [\n", F ":2: "},
 	/* not built yet */
-	{"role: parent\n", F ":1: role: parent is not in this version; it knows edge\n"},
-	{"cluster:\n  siblings: []\n", F ":1: cluster: not in this version: "},
-	{"cache:\n  disk: {size: 1GB}\n", F ":2: cache.disk: not in this version: "},
-	{"listen: {cluster: \"0.0.0.0:8083\"}\n", F ":1: listen.cluster: not in this version: "},
+	{"role: sibling\n", F ":1: role: \"sibling\" is not known; it can be edge or parent\n"},
 	{"listen: {http2: on}\n", F ":1: listen.http2: not in this version: "},
 	{"cache: {targeted: [CDN-Cache-Control]}\n", F ":1: cache.targeted: not in this version: "},
 	/* values */

@@ -149,7 +149,7 @@ static void a_large_answer(void **state)
 
 static void an_endless_answer_is_cut(void **state)
 {
-	size_t n = 6 << 20;
+	size_t n = 70 << 20;
 	char *big = mem_alloc(n), *payload = NULL;
 
 	memset(big, 'x', n);
