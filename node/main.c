@@ -1,14 +1,17 @@
 /* pmcached: a caching proxy for package managers. */
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #include "node/base/version.h"
 #include "node/conf/conf.h"
+#include "node/net/service.h"
 #include "node/node.h"
 #include "node/options.h"
 
 #define ERRORS_BYTES 8192
+#define MOST_ADDRESSES 256 /* of sockets kept over a restart; beyond, they are opened anew */
 
 static struct conf *load(const char *path)
 {
@@ -47,19 +50,39 @@ static void block_signals(sigset_t *set)
 	sigdelset(set, SIGPIPE);
 }
 
-static void serve_until_told(struct node *node, const struct options *o, const sigset_t *set)
+static void reload(struct node *node, const struct options *o)
 {
-	const struct timespec second = {.tv_sec = 1};
 	struct conf *conf;
 
+	service_reloading(&clock_system);
+	conf = load(o->config);
+	if (conf)
+		node_reload(node, conf);
+	else
+		fputs("pmcached: the old configuration stays in force\n", stderr);
+	service_ready(conf ? "serving" : "serving; the new configuration has faults, the old one stays in force");
+}
+
+/* A second, or less where the service manager wants to hear more often. */
+static struct timespec turn(void)
+{
+	dur_ms watchdog = service_watchdog_interval();
+
+	if (!watchdog || watchdog >= DUR_SECOND)
+		return (struct timespec){.tv_sec = 1};
+	return (struct timespec){.tv_nsec = watchdog * 1000 * 1000};
+}
+
+static void serve_until_told(struct node *node, const struct options *o, const sigset_t *set)
+{
+	const struct timespec pause = turn();
+
 	for (;;) {
-		switch (sigtimedwait(set, NULL, &second)) {
+		if (node_is_alive(node))
+			service_alive();
+		switch (sigtimedwait(set, NULL, &pause)) {
 		case SIGHUP:
-			conf = load(o->config);
-			if (conf)
-				node_reload(node, conf);
-			else
-				fputs("pmcached: the old configuration stays in force\n", stderr);
+			reload(node, o);
 			break;
 		case SIGUSR1:
 			node_reopen_logs(node);
@@ -80,10 +103,43 @@ static void drain(struct node *node, const sigset_t *set)
 	const struct timespec pause = {.tv_nsec = 10 * 1000 * 1000};
 	int left = NODE_DRAIN_SECONDS * 100, got = 0;
 
+	service_stopping("draining");
 	node_drain(node);
 	while (!node_is_drained(node) && got != SIGTERM && got != SIGINT && left-- > 0)
 		got = sigtimedwait(set, NULL, &pause);
 	node_stop(node);
+}
+
+static size_t add_addresses(struct addr *to, size_t n, size_t room, const struct conf_addresses *list)
+{
+	for (size_t i = 0; i < list->n && n < room; i++, n++) {
+		to[n].len = list->v[i].addr_len;
+		memcpy(&to[n].sa, &list->v[i].addr, to[n].len);
+	}
+	return n;
+}
+
+/* Sockets that the last process listened on, and this one does not. */
+static void drop_old_sockets(const struct conf *conf)
+{
+	struct addr wanted[MOST_ADDRESSES];
+	size_t n = add_addresses(wanted, 0, MOST_ADDRESSES, &conf->listen.proxy);
+
+	n = add_addresses(wanted, n, MOST_ADDRESSES, &conf->listen.bump);
+	n = add_addresses(wanted, n, MOST_ADDRESSES, &conf->listen.admin);
+	n = add_addresses(wanted, n, MOST_ADDRESSES, &conf->listen.cluster);
+	service_drop_others(wanted, n);
+}
+
+/* What the service manager brought, and nobody asked for. */
+static void say_what_is_left(void)
+{
+	unsigned n = service_drop_untaken();
+
+	if (n)
+		fprintf(stderr,
+			"pmcached: %u socket%s of the socket unit at no address under listen: clients there wait in vain\n",
+			n, n == 1 ? " is" : "s are");
 }
 
 static int serve(const struct options *o)
@@ -95,12 +151,15 @@ static int serve(const struct options *o)
 
 	if (!conf)
 		return 1;
+	drop_old_sockets(conf);
 	block_signals(&set);
 	node = node_start(conf, o->run, why, sizeof(why));
 	if (!node) {
 		fprintf(stderr, "pmcached: %s\n", why);
 		return 1;
 	}
+	say_what_is_left();
+	service_ready("serving");
 	serve_until_told(node, o, &set);
 	drain(node, &set);
 	return 0;

@@ -16,27 +16,34 @@
 #include "node/admin/admin.h"
 #include "node/admin/control.h"
 #include "node/admin/metricstext.h"
+#include "node/admin/purge.h"
 #include "node/admin/statsjson.h"
 #include "node/base/check.h"
 #include "node/base/mem.h"
 #include "node/base/rng.h"
 #include "node/base/version.h"
+#include "node/cache/disk.h"
 #include "node/cache/store_mem.h"
+#include "node/cluster/cluster.h"
 #include "node/conf/conf.h"
+#include "node/fetch/hostmood.h"
+#include "node/fetch/recall.h"
 #include "node/hints.h"
+#include "node/inquiry.h"
 #include "node/net/dns.h"
 #include "node/net/listener.h"
+#include "node/record/recent.h"
 #include "node/serve/client.h"
 #include "node/statefolder.h"
 #include "node/tls/ca.h"
 #include "node/tls/mint.h"
 #include "node/tls/tlsctx.h"
 #include "node/tls/trust.h"
-#include "proto/storeid.h"
 
 #define MOST_LOOPS 64
 #define EDGE_LOOPS 4 /* the host belongs to its jobs */
 #define POOL_LINKS 512
+#define DISK_WORKERS 2
 #define POOL_IDLE_MS (60 * DUR_SECOND)
 #define TICKET_KEY_MS (12 * DUR_HOUR)
 
@@ -72,10 +79,15 @@ struct node {
 	struct sink *err;
 	struct log *log;
 	struct accesslog *accesslog;
+	struct recent *recent;
 	struct ca *ca;
 	struct mint *mint;
 	struct index *index;
 	struct store *store;
+	struct work *work; /* NULL, as is the next: there is no tier on disk */
+	struct disk *disk;
+	struct hostmoods *moods;
+	struct recalls *recalls;
 	uint8_t secret[32];
 	char *salt;
 	struct port *ports;
@@ -83,11 +95,14 @@ struct node {
 	struct access_own own;
 	struct control *control;
 	struct admin *admin;
+	struct inquiries *inquiries;
+	struct cluster *cluster; /* NULL: this node is in none */
 	atomic_uint connections, lanes_ended;
 	_Atomic uint64_t request_ids;
 	mono_us began, ticket_keys_at;
 	wall_ms began_wall;
 	unsigned n_lanes;
+	atomic_uint beats; /* lanes that have answered the last question whether they live */
 	struct lane lanes[MOST_LOOPS];
 };
 
@@ -119,6 +134,8 @@ static unsigned loops_of(const struct conf *conf)
 		return conf->loops < MOST_LOOPS ? conf->loops : MOST_LOOPS;
 	if (sched_getaffinity(0, sizeof(set), &set) == 0)
 		cores = CPU_COUNT(&set);
+	if (conf->role == CONF_ROLE_PARENT) /* the machine is its own */
+		return cores < MOST_LOOPS ? (unsigned)cores : MOST_LOOPS;
 	return cores < EDGE_LOOPS ? (unsigned)cores : EDGE_LOOPS;
 }
 
@@ -161,6 +178,14 @@ static int open_mint(struct node *n, char *why, size_t why_bytes)
 	if (skipped)
 		log_line(n->log, LOG_WARNING, "mint", "%s: %zu lines were not understood", path, skipped);
 	return 0;
+}
+
+/* Where nothing is bumped, as on a parent, there is no CA whose key could be lost. */
+static int open_bump(struct node *n, char *why, size_t why_bytes)
+{
+	if (!n->conf->listen.bump.n)
+		return 0;
+	return open_ca(n, why, why_bytes) < 0 ? -1 : open_mint(n, why, why_bytes);
 }
 
 /* ---- ports ---- */
@@ -210,40 +235,38 @@ static void add_own_interfaces(struct node *n, uint16_t port)
 	freeifaddrs(all);
 }
 
-static bool is_any(const struct addr *a)
-{
-	if (a->sa.sa_family == AF_INET6)
-		return IN6_IS_ADDR_UNSPECIFIED(&a->in6.sin6_addr);
-	return a->in.sin_addr.s_addr == INADDR_ANY;
-}
-
 /* Nobody else has it; and from now on it is one that the node does not dial. */
 static int probe_port(struct node *n, const struct addr *a, char *why, size_t why_bytes)
 {
 	if (addr_port(a) && listener_probe(a, why, why_bytes) < 0)
 		return -1;
 	add_own(n, a);
-	if (is_any(a))
+	if (addr_is_any(a))
 		add_own_interfaces(n, addr_port(a));
 	return 0;
 }
 
-static int probe_ports(struct node *n, char *why, size_t why_bytes)
+static int probe_list(struct node *n, const struct conf_addresses *list, char *why, size_t why_bytes)
 {
-	const struct conf_addresses *admin = &n->conf->listen.admin;
-
-	add_ports(n, &n->conf->listen.proxy, CLIENT_DOOR_PROXY);
-	add_ports(n, &n->conf->listen.bump, CLIENT_DOOR_BUMP);
-	for (size_t i = 0; i < n->n_ports; i++)
-		if (probe_port(n, &n->ports[i].addr, why, why_bytes) < 0)
-			return -1;
-	for (size_t i = 0; i < admin->n; i++) {
-		struct addr a = addr_of(&admin->v[i]);
+	for (size_t i = 0; i < list->n; i++) {
+		struct addr a = addr_of(&list->v[i]);
 
 		if (probe_port(n, &a, why, why_bytes) < 0)
 			return -1;
 	}
 	return 0;
+}
+
+static int probe_ports(struct node *n, char *why, size_t why_bytes)
+{
+	add_ports(n, &n->conf->listen.proxy, CLIENT_DOOR_PROXY);
+	add_ports(n, &n->conf->listen.bump, CLIENT_DOOR_BUMP);
+	for (size_t i = 0; i < n->n_ports; i++)
+		if (probe_port(n, &n->ports[i].addr, why, why_bytes) < 0)
+			return -1;
+	if (probe_list(n, &n->conf->listen.admin, why, why_bytes) < 0)
+		return -1;
+	return probe_list(n, &n->conf->listen.cluster, why, why_bytes);
 }
 
 static void on_accept(void *cookie, int fd, const struct addr *peer)
@@ -294,6 +317,7 @@ static void lane_init(struct lane *l, struct node *n, int id, struct x509_store_
 		.mint = n->mint,
 		.accesslog = n->accesslog,
 		.log = n->log,
+		.recent = n->recent,
 		.metrics = l->metrics,
 		.policy = policy_ref(p),
 		.salt = span_str(n->salt),
@@ -311,6 +335,10 @@ static void lane_init(struct lane *l, struct node *n, int id, struct x509_store_
 				.mint = n->mint,
 				.metrics = l->metrics,
 				.log = n->log,
+				.disk = n->disk,
+				.work = n->work,
+				.moods = n->moods,
+				.recalls = n->recalls,
 			},
 	};
 	server_init(&l->server);
@@ -322,6 +350,38 @@ static void *lane_run(void *arg)
 
 	loop_run(l->loop);
 	return NULL;
+}
+
+/* ---- the cluster ---- */
+
+static int open_cluster(struct node *n, char *why, size_t why_bytes)
+{
+	struct lane *first = &n->lanes[0];
+	struct cluster_settings settings = {
+		.conf = n->conf,
+		.index = n->index,
+		.disk = n->disk,
+		.log = n->log,
+		.loop = first->loop,
+		.dns = first->dns,
+		.pool = first->pool,
+	};
+
+	if (!n->conf->cluster.name)
+		return 0;
+	n->cluster = cluster_open(&settings, why, why_bytes);
+	if (!n->cluster)
+		return -1;
+	for (unsigned i = 0; i < n->n_lanes; i++) {
+		struct lane *l = &n->lanes[i];
+		struct addr at = addr_of(&n->conf->listen.cluster.v[0]);
+
+		l->server.cluster_port = addr_port(&at);
+		l->server.fetcher.cluster = cluster_add_lane(n->cluster, l->loop, l->dns, &l->server, why, why_bytes);
+		if (!l->server.fetcher.cluster)
+			return -1;
+	}
+	return 0;
 }
 
 /* ---- what operators see and do: all of it on the first lane's loop ---- */
@@ -347,13 +407,17 @@ static struct statsjson_gauges gauges_of(struct node *n)
 		.memory_used_bytes = store.used,
 		.memory_limit_bytes = store.size,
 		.objects = store.entries,
-		.ca_not_after = ca_not_after(n->ca),
+		.ca_not_after = n->ca ? ca_not_after(n->ca) : 0,
 	};
 }
 
 /* Called on lane 0, whose row takes up what the store and the log count for all. */
 static void rows_of(struct node *n, const struct metrics *rows[MOST_LOOPS])
 {
+	bool offline = hostmoods_are_offline(n->moods, n->lanes[0].server.policy->cache.offline);
+
+	metric_set(n->lanes[0].metrics, METRIC_OFFLINE, offline);
+	metric_set(n->lanes[0].metrics, METRIC_HOSTS_HELD_BACK, hostmoods_held(n->moods, loop_now(n->lanes[0].loop)));
 	metric_set(n->lanes[0].metrics, METRIC_EVICTED, n->store->ops->counts(n->store).evicted);
 	metric_set(n->lanes[0].metrics, METRIC_LOG_DROPPED, accesslog_dropped(n->accesslog));
 	for (unsigned i = 0; i < n->n_lanes; i++)
@@ -378,33 +442,134 @@ static void show_metrics(void *cookie, struct buf *text)
 
 	rows_of(n, rows);
 	metricstext_put(text, rows, n->n_lanes, &gauges);
+	if (n->cluster)
+		cluster_put_metrics(n->cluster, text);
 }
 
-static long control_purge(void *cookie, struct span text, const char **why)
+static void show_history(void *cookie, struct history_row *now)
 {
 	struct node *n = cookie;
-	char *room = mem_alloc(STOREID_BYTES(text.n));
-	struct buf b = buf_over(room, STOREID_BYTES(text.n));
-	struct storeid id;
-	enum reason reason;
-	struct url url;
-	struct key key;
+	const struct metrics *rows[MOST_LOOPS];
+
+	rows_of(n, rows);
+	history_read(now, rows, n->n_lanes, clock_wall(&clock_system));
+}
+
+static void show_recent(void *cookie, struct buf *json)
+{
+	struct node *n = cookie;
+
+	recent_put(n->recent, json, n->lanes[0].server.policy->admin.show_urls);
+}
+
+static void show_page(void *cookie, struct page_facts *out)
+{
+	const struct node *n = cookie;
+
+	out->parent = n->conf->role == CONF_ROLE_PARENT;
+	out->in_cluster = n->cluster != NULL;
+	for (size_t i = 0; i < n->n_ports && out->n_doors < PAGE_DOORS; i++)
+		out->doors[out->n_doors++] =
+			(struct page_door){.at = n->ports[i].addr, .bump = n->ports[i].door == CLIENT_DOOR_BUMP};
+}
+
+static bool show_peers(void *cookie, struct buf *json)
+{
+	struct node *n = cookie;
+
+	if (!n->cluster)
+		return false;
+	cluster_put_peers(n->cluster, json);
+	return true;
+}
+
+static long control_purge(void *cookie, enum purgerec_kind kind, struct span text, bool whole_cluster, const char **why)
+{
+	struct node *n = cookie;
+	char *room = mem_alloc(PURGE_BYTES(text.n));
+	struct buf b = buf_over(room, PURGE_BYTES(text.n));
+	struct purge_ground ground = {.index = n->index, .disk = n->disk, .loop = n->lanes[0].loop};
 	long purged = -1;
 
-	if (url_parse_absolute(text, &url, &reason)) {
-		*why = reason_sentence(reason);
-	} else {
-		storeid_format(&b, &url, &id);
-		key_make(&key, span_str(n->salt), id.text);
-		purged = (long)index_purge(n->index, &key);
+	if (whole_cluster && !n->cluster)
+		*why = "this node is in no cluster";
+	else if (purge_normalize(kind, text, &b, why))
+		purged = whole_cluster ? cluster_purge(n->cluster, kind, buf_span(&b), why)
+				       : (long)purge_stored(&ground, span_str(n->salt), kind, buf_span(&b));
+	if (purged > 0)
 		metric_add(n->lanes[0].metrics, METRIC_PURGED, (uint64_t)purged);
-	}
 	free(room);
 	return purged;
 }
 
-static const struct control_actions control_actions = {.stats = show_stats, .purge = control_purge};
-static const struct admin_actions admin_actions = {.stats = show_stats, .metrics = show_metrics, .node = node_name};
+static bool control_offline(void *cookie, struct span how, struct buf *json)
+{
+	static const struct {
+		struct span word;
+		enum hostmood_offline how;
+	} words[] = {
+		{SPAN("on"), HOSTMOOD_OFFLINE},
+		{SPAN("off"), HOSTMOOD_ONLINE},
+		{SPAN("config"), HOSTMOOD_AS_CONFIGURED},
+	};
+	struct node *n = cookie;
+	bool known = span_eq(how, SPAN("show")), configured = n->lanes[0].server.policy->cache.offline, offline;
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		if (!span_eq(how, words[i].word))
+			continue;
+		known = true;
+		hostmoods_set_offline(n->moods, words[i].how);
+		log_line(n->log, LOG_NOTICE, "node", "pmcachectl offline %.*s", SPAN_ARG(how));
+	}
+	offline = hostmoods_are_offline(n->moods, configured);
+	buf_printf(json, "{\"offline\":%s,\"configured\":%s}\n", offline ? "true" : "false",
+		   configured ? "true" : "false");
+	return known;
+}
+
+static void show_matrix(void *cookie, struct control_reply *reply)
+{
+	struct node *n = cookie;
+
+	if (n->cluster)
+		inquiry_matrix(n->inquiries, n->cluster, reply);
+	else
+		control_fail(reply, "this node is in no cluster");
+}
+
+static void explain(void *cookie, struct span url, struct control_reply *reply)
+{
+	struct node *n = cookie;
+	struct explain_ground ground = {
+		.loop = n->lanes[0].loop,
+		.index = n->index,
+		.policy = n->lanes[0].server.policy,
+		.salt = span_str(n->salt),
+		.desk = n->cluster ? cluster_desk(n->cluster) : NULL,
+		.parents = n->cluster ? cluster_parents(n->cluster) : NULL,
+	};
+
+	inquiry_explain(n->inquiries, &ground, url, reply);
+}
+
+static const struct control_actions control_actions = {
+	.matrix = show_matrix,
+	.explain = explain,
+	.offline = control_offline,
+	.stats = show_stats,
+	.purge = control_purge,
+	.peers = show_peers,
+};
+static const struct admin_actions admin_actions = {
+	.stats = show_stats,
+	.metrics = show_metrics,
+	.peers = show_peers,
+	.page = show_page,
+	.history = show_history,
+	.recent = show_recent,
+	.node = node_name,
+};
 
 static int open_admin(struct node *n, char *why, size_t why_bytes)
 {
@@ -416,7 +581,10 @@ static int open_admin(struct node *n, char *why, size_t why_bytes)
 	at = mem_alloc(list->n * sizeof(*at));
 	for (size_t i = 0; i < list->n; i++)
 		at[i] = addr_of(&list->v[i]);
-	n->admin = admin_open(n->lanes[0].loop, at, list->n, n->conf->ca.cert, &admin_actions, n, why, why_bytes);
+	for (unsigned i = 0; i < n->n_lanes; i++)
+		n->lanes[i].server.admin = at[0];
+	n->admin = admin_open(n->lanes[0].loop, at, list->n, n->ca ? n->conf->ca.cert : NULL, &admin_actions, n, why,
+			      why_bytes);
 	free(at);
 	return n->admin ? 0 : -1;
 }
@@ -442,6 +610,7 @@ static int open_logs(struct node *n, bool run, char *why, size_t why_bytes)
 		.echo = run,
 	};
 
+	n->recent = recent_new();
 	n->accesslog = accesslog_open(&settings, why, why_bytes);
 	return n->accesslog ? 0 : -1;
 }
@@ -460,25 +629,66 @@ static int start_lanes(struct node *n, char *why, size_t why_bytes)
 	for (unsigned i = 0; i < n->n_lanes; i++)
 		lane_init(&n->lanes[i], n, (int)i, roots, ticket_keys);
 	X509_STORE_free(roots);
+	n->inquiries = inquiries_new();
 	n->control = control_open(n->lanes[0].loop, n->conf->control, &control_actions, n, why, why_bytes);
-	if (!n->control || open_admin(n, why, why_bytes) < 0)
+	if (!n->control || open_admin(n, why, why_bytes) < 0 || open_cluster(n, why, why_bytes) < 0)
 		return -1;
 	/* The last: who finds the proxy open finds the rest, too. */
 	for (unsigned i = 0; i < n->n_lanes; i++)
 		if (open_doors(&n->lanes[i], why, why_bytes) < 0)
 			return -1;
+	atomic_store(&n->beats, n->n_lanes);
 	for (unsigned i = 0; i < n->n_lanes; i++)
 		CHECK_THAT(pthread_create(&n->lanes[i].thread, NULL, lane_run, &n->lanes[i]) == 0);
 	return 0;
 }
 
+static const struct evict_policy *eviction(const struct policy *p)
+{
+	static const struct evict_policy *const by[] = {
+		[POLICY_EVICT_GDSF] = &evict_gdsf,
+		[POLICY_EVICT_LRU] = &evict_lru,
+		[POLICY_EVICT_LFUDA] = &evict_lfuda,
+		[POLICY_EVICT_SIEVE] = &evict_sieve,
+	};
+
+	return by[p->cache.memory_policy];
+}
+
 static void start_cache(struct node *n)
 {
+	n->moods = hostmoods_new();
+	n->recalls = recalls_new();
 	rng_secret(n->secret, sizeof(n->secret));
-	n->salt = span_dup(SPAN("pmcache"));
+	n->salt = span_dup(span_str(n->conf->cluster.name ? n->conf->cluster.salt : "pmcache"));
 	n->index = index_new(on_removed, n);
-	n->store = store_mem_new(n->conf->policy->cache.memory_size, &evict_gdsf);
+	n->store = store_mem_new(n->conf->policy->cache.memory_size, eviction(n->conf->policy));
 	store_mem_set_index(n->store, n->index);
+}
+
+/* What can only be read is used as far as that goes (disk.h); a folder that cannot be made, or that a newer version has written, is for the
+ * operator to see to. */
+static int open_disk(struct node *n, char *why, size_t why_bytes)
+{
+	const struct policy_cache *cache = &n->conf->policy->cache;
+	struct disk_settings settings = {
+		.path = n->conf->disk_path,
+		.size = cache->disk_size,
+		.min_free_percent = cache->disk_min_free_percent,
+		.max_object = cache->max_object,
+		.log = n->log,
+		.clock = &clock_system,
+	};
+
+	if (!settings.path)
+		return 0;
+	n->work = work_new(DISK_WORKERS);
+	settings.work = n->work;
+	n->disk = disk_open(&settings, why, why_bytes);
+	if (n->disk)
+		return 0;
+	work_free(&n->work);
+	return -1;
 }
 
 struct node *node_start(struct conf *conf, bool run, char *why, size_t why_bytes)
@@ -493,11 +703,11 @@ struct node *node_start(struct conf *conf, bool run, char *why, size_t why_bytes
 	n->err = sink_open(NULL);
 	n->log = log_new(n->err, &clock_system, conf->log_level);
 	n->lock_fd = statefolder_open(conf->state, why, why_bytes);
-	if (n->lock_fd < 0 || open_ca(n, why, why_bytes) < 0 || open_mint(n, why, why_bytes) < 0 ||
-	    probe_ports(n, why, why_bytes) < 0 || open_logs(n, run, why, why_bytes) < 0)
+	if (n->lock_fd < 0 || open_bump(n, why, why_bytes) < 0 || probe_ports(n, why, why_bytes) < 0 ||
+	    open_logs(n, run, why, why_bytes) < 0)
 		return NULL; /* the process ends; the system takes back what was opened */
 	start_cache(n);
-	if (start_lanes(n, why, why_bytes) < 0)
+	if (open_disk(n, why, why_bytes) < 0 || start_lanes(n, why, why_bytes) < 0)
 		return NULL;
 	if (run)
 		hints_print(conf, n->n_lanes);
@@ -522,6 +732,8 @@ static void on_new_policy(void *arg)
 	struct lane *l = ch->lane;
 
 	server_set_policy(&l->server, ch->policy);
+	if (l->node->cluster && l == &l->node->lanes[0])
+		cluster_reload(l->node->cluster, ch->policy);
 	dns_set_hosts_file(l->dns, ch->policy->upstream.hosts_file);
 	tlsctx_set_roots(l->tls, ch->roots);
 	pool_clear(l->pool);
@@ -544,6 +756,9 @@ void node_reload(struct node *n, struct conf *conf)
 		log_line(n->log, LOG_WARNING, "conf", "changed, but in force only after a restart: %s", keys);
 	log_set_level(n->log, conf->log_level);
 	accesslog_set_masks(n->accesslog, conf->policy->log.headers, conf->policy->log.query);
+	store_mem_set_policy(n->store, eviction(conf->policy));
+	if (n->disk)
+		disk_set_limits(n->disk, conf->policy->cache.disk_size, conf->policy->cache.disk_min_free_percent, 0);
 	n->store->ops->set_size(n->store, conf->policy->cache.memory_size);
 	for (unsigned i = 0; i < n->n_lanes; i++) {
 		struct change *ch = NEW(struct change);
@@ -598,9 +813,27 @@ void node_tend(struct node *n)
 {
 	char why[NODE_WHY_BYTES];
 
-	if (mint_flush(n->mint, why, sizeof(why)) < 0)
+	if (n->mint && mint_flush(n->mint, why, sizeof(why)) < 0)
 		log_line(n->log, LOG_WARNING, "mint", "%s", why);
 	renew_ticket_keys(n);
+}
+
+static void on_beat(void *arg)
+{
+	struct lane *l = arg;
+
+	atomic_fetch_add(&l->node->beats, 1);
+}
+
+bool node_is_alive(struct node *n)
+{
+	CHECK(n, NODE_MAGIC);
+	if (atomic_load(&n->beats) < n->n_lanes)
+		return false;
+	atomic_store(&n->beats, 0);
+	for (unsigned i = 0; i < n->n_lanes; i++)
+		loop_post(n->lanes[i].loop, on_beat, &n->lanes[i]);
+	return true;
 }
 
 /* ---- drain ---- */
@@ -610,10 +843,12 @@ static void on_drain(void *arg)
 	struct lane *l = arg;
 
 	for (size_t i = 0; i < l->node->n_ports; i++)
-		listener_close(&l->doors[i].listener);
+		listener_drain(&l->doors[i].listener);
 	if (l == &l->node->lanes[0]) {
 		control_close(&l->node->control);
 		admin_drain(l->node->admin);
+		if (l->node->cluster)
+			cluster_drain(l->node->cluster);
 	}
 	server_drain(&l->server);
 }
@@ -623,8 +858,11 @@ static void on_end_work(void *arg)
 {
 	struct lane *l = arg;
 
-	if (l == &l->node->lanes[0])
+	if (l == &l->node->lanes[0]) {
 		admin_close(&l->node->admin);
+		inquiries_free(l->node->inquiries);
+		l->node->inquiries = NULL;
+	}
 	server_fini(&l->server);
 	flight_end_all(&l->server.fetcher);
 	atomic_fetch_add(&l->node->lanes_ended, 1);
@@ -661,12 +899,24 @@ static void lane_free(struct lane *l)
 	free(l->doors);
 }
 
+/* Nothing waits for the disk any more, and nobody who would be told. */
+static void close_disk(struct node *n)
+{
+	index_free(n->index);
+	disk_close(&n->disk);
+}
+
 static void node_free(struct node *n)
 {
+	cluster_close(&n->cluster);
+	work_free(&n->work);
 	for (unsigned i = 0; i < n->n_lanes; i++)
 		lane_free(&n->lanes[i]);
-	index_free(n->index);
+	close_disk(n);
 	n->store->ops->free(n->store);
+	hostmoods_free(n->moods);
+	recalls_free(n->recalls);
+	recent_free(n->recent);
 	mint_free(n->mint);
 	ca_unref(&n->ca);
 	log_free(n->log);

@@ -23,6 +23,9 @@ void node_reopen_logs(struct node *);
 /* Once a second or so: writes what the mint has learned, renews ticket keys, gives memory back. */
 void node_tend(struct node *);
 
+/* Have all loops come round since the last time this was asked? For a watchdog: ask again later if not. */
+bool node_is_alive(struct node *);
+
 /* Ports close; requests that are on their way are finished. */
 void node_drain(struct node *);
 bool node_is_drained(const struct node *);

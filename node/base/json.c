@@ -116,3 +116,19 @@ void json_put_time(struct buf *b, wall_ms t)
 	put_digits(b, ms % 1000, 3);
 	buf_put(b, SPAN("Z\""));
 }
+
+void json_put_ratio(struct buf *b, uint64_t part, uint64_t whole)
+{
+	uint64_t v;
+
+	if (!whole) {
+		buf_put(b, SPAN("null"));
+		return;
+	}
+	while (whole > UINT64_MAX / 20000) { /* so that part * 10000 stays below 2^64 */
+		part /= 2;
+		whole /= 2;
+	}
+	v = (part * 10000 + whole / 2) / whole;
+	buf_printf(b, "%u.%04u", (unsigned)(v / 10000), (unsigned)(v % 10000));
+}

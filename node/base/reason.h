@@ -73,9 +73,13 @@
 	X(BAD_RESPONSE, 502, "bad-response", "the answer of the host is not a valid HTTP/1 message")                   \
 	X(RESPONSE_HEAD_TOO_LARGE, 502, "response-head-too-large", "the header of the answer is too large")            \
 	X(REPLY_TOO_LARGE, 502, "reply-too-large", "the answer is larger than limits.reply_body allows")               \
+	/* cluster */                                                                                                  \
+	X(PARENT_DOWN, 504, "parent-down",                                                                             \
+	  "no parent can be asked, and cluster.on_parent_failure forbids to go direct")                                \
 	/* cache */                                                                                                    \
 	X(ONLY_IF_CACHED, 504, "only-if-cached", "not in cache, and the request says only-if-cached")                  \
 	X(OFFLINE, 504, "offline", "not in cache, and this node is offline (cache.offline)")                           \
+	X(HELD_BACK, 503, "held-back", "the host fails, or has asked for a pause, and is not asked again yet")         \
 	X(INTEGRITY, 502, "integrity", "the body does not fit its digest or length")                                   \
 	X(NO_MEMORY, 503, "no-memory", "this node has no memory left for the request")                                 \
 	X(ABORTED, 0, "aborted", "the client went away")                                                               \

@@ -22,7 +22,24 @@ static void put_text(struct buf *b, const struct errpage *e)
 		put_plain(b, e->detail);
 		buf_putc(b, '\n');
 	}
+	if (e->page.n) {
+		buf_put(b, SPAN("this node's page: "));
+		buf_put(b, e->page);
+		buf_putc(b, '\n');
+	}
 	buf_printf(b, "node %.*s, request %016llx\n", SPAN_ARG(e->node), (unsigned long long)e->request_id);
+}
+
+/* Nothing of a stranger's is in it. */
+static void put_html(struct buf *b, const struct errpage *e)
+{
+	buf_printf(
+		b,
+		"<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"color-scheme\" content=\"light "
+		"dark\">\n<title>pmcache</title>\n<p>pmcache: %s</p>\n",
+		reason_sentence(e->why));
+	if (e->page.n)
+		buf_printf(b, "<p><a href=\"%.*s\">This node's page</a></p>\n", SPAN_ARG(e->page));
 }
 
 int errpage_format(struct buf *b, const struct errpage *e)
@@ -31,12 +48,15 @@ int errpage_format(struct buf *b, const struct errpage *e)
 	char text[2048];
 	struct buf body = buf_over(text, sizeof(text));
 
-	put_text(&body, e);
+	if (e->html)
+		put_html(&body, e);
+	else
+		put_text(&body, e);
 	http1_format_status_line(b, status, SPAN(""));
-	buf_put_str(
-		b,
-		"Content-Type: text/plain; charset=utf-8\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
-		"X-Pmcache-Error: ");
+	buf_printf(b, "Content-Type: text/%s; charset=utf-8\r\n", e->html ? "html" : "plain");
+	if (e->html)
+		buf_put_str(b, "Content-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\n");
+	buf_put_str(b, "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nX-Pmcache-Error: ");
 	buf_put_str(b, reason_word(e->why));
 	buf_put_str(b, "\r\nContent-Length: ");
 	buf_put_u64(b, body.n);

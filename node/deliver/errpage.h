@@ -4,7 +4,8 @@
  *     https://registry.test/left-pad
  *     registry.test: certificate has expired
  *     node edge1, request 5f3a…
- */
+ *
+ * Who has asked for a page, not as of a proxy, may be led to the node's own: programs by its URL in a line more, browsers by a link. */
 #ifndef NODE_DELIVER_ERRPAGE_H
 #define NODE_DELIVER_ERRPAGE_H
 
@@ -19,6 +20,8 @@ struct errpage {
 	struct span node;
 	uint64_t request_id;
 	struct span extra; /* whole field lines: X-Cache, Cache-Status */
+	struct span page;  /* URL of the node's page, ours, not a stranger's; may be empty */
+	bool html;         /* as HTML, with the page as a link; URL and detail are left out */
 	bool head_only, close, http10;
 };
 

@@ -1,6 +1,7 @@
 /* The body, from the origin to the entry: stored whole at the store's pace, or through a window at the readers'. */
 #include "node/base/check.h"
 #include "node/fetch/flight_internal.h"
+#include "node/fetch/from_disk.h"
 #include "node/fetch/stored_head.h"
 
 #define FILL_TURN_BYTES ((uint64_t)256 * 1024)
@@ -8,6 +9,7 @@
 #define HOLD_WHOLE_BYTES ((uint64_t)64 * 1024)
 #define PASS_MS (5 * DUR_MINUTE)
 #define NOBODY_READS UINT64_MAX
+#define COMPARE_BYTES ((size_t)16 * 1024)
 
 /* ---- the end ---- */
 
@@ -46,24 +48,36 @@ static bool settle_terms(struct flight *f)
 	return true;
 }
 
-/* False: a promise is broken, the flight has failed, and the last byte has gone to nobody. */
+/* False: a promise is broken, the last byte has gone to nobody, and the flight has failed or goes another way. */
 static bool digest_fits(struct flight *f)
 {
-	const struct integrity_promise *broken = integrity_end(&f->integrity);
+	const struct integrity_promise *broken;
 	char text[INTEGRITY_TEXT_BYTES + 1];
 	struct buf b = buf_over(text, INTEGRITY_TEXT_BYTES);
 
-	if (!broken) {
-		body_publish(&f->entry->body, f->held);
-		f->held = 0;
+	if (f->digested)
 		return true;
-	}
+	broken = integrity_end(&f->integrity);
+	f->digested = true;
+	if (!broken)
+		return true;
 	integrity_format(broken, &b);
 	text[b.n] = '\0';
 	metric_add(f->fetcher->metrics, METRIC_INTEGRITY_FAILURES, 1);
 	metric_add(f->fetcher->metrics, integrity_metric(broken->source), 1);
-	flight__failed(f, REASON_INTEGRITY, text);
+	if (f->parked && f->proof.wanted) {
+		sibling_failed(f, PEER_FALSE_DIGEST);
+	} else {
+		sibling_lied(f);
+		flight__failed(f, REASON_INTEGRITY, text);
+	}
 	return false;
+}
+
+static void publish_held(struct flight *f)
+{
+	body_publish(&f->entry->body, f->held);
+	f->held = 0;
 }
 
 /* Another credential was given the very bytes that are stored for the first: the stored response serves both from now on, and need not
@@ -105,25 +119,57 @@ static void keep(struct flight *f)
 		return;
 	c->store->ops->keep(c->store, f->entry, f->reserved);
 	f->reserved = 0;
+	f->kept = true;
+	from_disk_keep(c, f->entry);
 	metric_add(c->metrics, METRIC_STORED, 1);
 }
 
-static void finish(struct flight *f)
+/* The link has done its work. A sibling's last word is its digest, behind the body. */
+static void end_exchange(struct flight *f)
+{
+	const struct hdrs *trailers;
+	struct link *link;
+
+	if (!f->exchange)
+		return;
+	trailers = exchange_trailers(f->exchange);
+	if (f->proof.wanted && trailers && peer_link_digest(trailers, f->proof.digest))
+		f->proof.known = true;
+	link = exchange_finish(&f->exchange);
+	if (link)
+		pool_give(f->fetcher->pool, &link);
+	via_parent_done(f, PARENT_OK);
+}
+
+static void note_digest(struct flight *f)
+{
+	struct entry_view view;
+
+	entry_look(f->entry, &view);
+	head_set_digest(view.head, f->integrity.sha256);
+	head_unref(&view.head);
+}
+
+void fill_finish(struct flight *f)
 {
 	const struct fetcher *c = f->fetcher;
-	struct link *link;
 	bool fit, post_pending;
 
 	if (!digest_fits(f))
 		return; /* f may be gone */
-	link = exchange_finish(&f->exchange);
-	if (link)
-		pool_give(c->pool, &link);
+	end_exchange(f);
+	if (f->proof.wanted) {
+		proof_settle(f);
+		return;
+	}
+	publish_held(f);
+	reception_unpark(f);
 	fit = f->stored && settle_terms(f);
 	if (!fit) {
 		flight__end(f, ENTRY_FILLED, REASON_NONE);
 		return;
 	}
+	note_digest(f);
 	/* Complete first, published then, so that whoever finds it finds all of it. */
 	post_pending = entry_end(f->entry, ENTRY_FILLED, REASON_NONE, c->loop);
 	keep(f);
@@ -131,7 +177,31 @@ static void finish(struct flight *f)
 		c->store->ops->release(c->store, f->reserved);
 		f->reserved = 0;
 	}
+	route_end(f, f->kept);
 	flight__close(f, post_pending);
+}
+
+/* ---- once more ---- */
+
+void fill_restart(struct flight *f)
+{
+	CHECK_THAT(f->parked != NULL); /* nobody has been told of a byte */
+	head_unref(&f->parked);
+	body_free(&f->entry->body);
+	memset(&f->entry->body, 0, sizeof(f->entry->body));
+	f->fetcher->store->ops->release(f->fetcher->store, f->reserved);
+	f->reserved = 0;
+	integrity_fini(&f->integrity);
+	f->begun = f->digested = f->stored = false;
+	f->held = 0;
+	f->skip = 0;
+	f->proof.wanted = f->proof.known = false;
+}
+
+void fill_resume(struct flight *f, uint64_t skip)
+{
+	f->skip = skip;
+	fill_go_on(f);
 }
 
 /* ---- the window ---- */
@@ -188,8 +258,7 @@ static char *next_room(struct flight *f, size_t *room)
 	return p;
 }
 
-/* How much of the body is here, with what is held back. */
-static uint64_t here(const struct flight *f)
+uint64_t fill_here(const struct flight *f)
 {
 	return body_length(&f->entry->body) + f->held;
 }
@@ -197,7 +266,25 @@ static uint64_t here(const struct flight *f)
 /* The last byte of all waits for the verdict: a body that breaks a promise ends visibly short. Without a length any may be the last. */
 static size_t holds(const struct flight *f, uint64_t length)
 {
-	return integrity_is_promised(&f->integrity) && (f->expected == UINT64_MAX || length == f->expected);
+	return (integrity_is_promised(&f->integrity) || f->proof.wanted) &&
+	       (f->expected == UINT64_MAX || length == f->expected);
+}
+
+static void count_bytes(struct flight *f, size_t n)
+{
+	static const enum metric by_way[] = {
+		[FLIGHT_DIRECT] = METRIC_UPSTREAM_BYTES,
+		[FLIGHT_SIBLING] = METRIC_SIBLING_BYTES,
+		[FLIGHT_PARENT] = METRIC_PARENT_BYTES,
+	};
+
+	metric_add(f->fetcher->metrics, by_way[f->way], n);
+	if (f->way == FLIGHT_DIRECT && f->store)
+		metric_add(f->fetcher->metrics, METRIC_UPSTREAM_FETCHED_BYTES, n);
+	if (f->way == FLIGHT_SIBLING)
+		f->sibling.bytes += n;
+	if (f->way == FLIGHT_PARENT)
+		f->parent.bytes += n;
 }
 
 /* n bytes more are in the room, behind those held. */
@@ -205,10 +292,10 @@ static void received(struct flight *f, const char *p, size_t n)
 {
 	size_t ready = f->held + n;
 
-	if (f->stored || integrity_is_promised(&f->integrity))
+	if (f->stored || f->proof.wanted || integrity_is_promised(&f->integrity))
 		integrity_add(&f->integrity, p, n);
-	metric_add(f->fetcher->metrics, METRIC_UPSTREAM_BYTES, n);
-	f->held = holds(f, here(f) + n);
+	count_bytes(f, n);
+	f->held = holds(f, fill_here(f) + n);
 	body_publish(&f->entry->body, ready - f->held);
 }
 
@@ -228,6 +315,71 @@ static char *move_on(struct flight *f, char next)
 
 enum fill_step { FILL_MORE, FILL_WAIT, FILL_DONE, FILL_FAILED };
 
+static enum fill_step ended(struct flight *f)
+{
+	if (f->expected == UINT64_MAX || fill_here(f) == f->expected)
+		return FILL_DONE;
+	route_failed(f, REASON_UPSTREAM_CUT, "in the middle of the body");
+	return FILL_FAILED;
+}
+
+/* Are these the bytes that are here, from `at` on? Those that are held stand behind the published ones. */
+static bool same_as_here(struct flight *f, uint64_t at, const char *p, size_t n)
+{
+	const struct body *body = &f->entry->body;
+	uint64_t published = body_length(body), charged = 0;
+	struct body_at from = {0};
+	struct span v[4];
+	size_t room;
+	int k;
+
+	while (n && at < published) {
+		body_seek(body, &from, at);
+		k = body_spans(body, &from, v, 4, n);
+		for (int i = 0; i < k; i++) {
+			if (memcmp(v[i].p, p, v[i].n) != 0)
+				return false;
+			p += v[i].n;
+			at += v[i].n;
+			n -= v[i].n;
+		}
+	}
+	return !n || *body_room(&f->entry->body, f->expected, &room, &charged) == *p;
+}
+
+/* Bytes that are here already come once more, from elsewhere. */
+static enum fill_step compare_once(struct flight *f, uint64_t budget)
+{
+	char again[COMPARE_BYTES];
+	size_t most = sizeof(again);
+	ssize_t n;
+
+	if (most > f->skip)
+		most = (size_t)f->skip;
+	if (most > budget)
+		most = (size_t)budget;
+	n = exchange_pull(f->exchange, again, most);
+	if (n == STREAM_AGAIN)
+		return FILL_WAIT;
+	if (n == STREAM_FAILED || n == EXCHANGE_END) {
+		route_failed(f, n == EXCHANGE_END ? REASON_UPSTREAM_CUT : exchange_why(f->exchange),
+			     "in the middle of the body");
+		return FILL_FAILED;
+	}
+	count_bytes(f, (size_t)n);
+	if (!same_as_here(f, fill_here(f) - f->skip, again, (size_t)n)) {
+		sibling_lied(f);
+		flight__failed(f, REASON_INTEGRITY, "what broke off in the middle is another body now");
+		return FILL_FAILED;
+	}
+	f->skip -= (size_t)n;
+	if (f->skip)
+		return FILL_MORE;
+	f->proof.wanted = false; /* all of it has come from above */
+	sibling_done(f, true);
+	return fill_here(f) == f->expected ? FILL_DONE : FILL_MORE;
+}
+
 static enum fill_step fill_once(struct flight *f, uint64_t budget)
 {
 	uint64_t window = window_room(f), limit = f->policy->limits.reply_body, length;
@@ -236,6 +388,8 @@ static enum fill_step fill_once(struct flight *f, uint64_t budget)
 	char *p, spill;
 	bool full;
 
+	if (f->skip)
+		return compare_once(f, budget);
 	if (window == NOBODY_READS) { /* nor will anybody: it is not for others any more */
 		flight__end(f, ENTRY_BROKEN, REASON_ABORTED);
 		return FILL_FAILED;
@@ -258,26 +412,31 @@ static enum fill_step fill_once(struct flight *f, uint64_t budget)
 	if (n == STREAM_AGAIN)
 		return FILL_WAIT;
 	if (n == STREAM_FAILED) {
-		flight__failed(f, exchange_why(f->exchange), "in the middle of the body");
+		route_failed(f, exchange_why(f->exchange), "in the middle of the body");
 		return FILL_FAILED;
 	}
 	if (n == EXCHANGE_END)
-		return FILL_DONE;
+		return ended(f);
+	if (fill_here(f) == f->expected) {
+		route_failed(f, REASON_BAD_RESPONSE, "more bytes than were announced");
+		return FILL_FAILED;
+	}
 	p = full ? move_on(f, spill) : p + f->held;
 	if (!p) {
 		flight__failed(f, REASON_NO_MEMORY, NULL);
 		return FILL_FAILED;
 	}
 	received(f, p, (size_t)n);
-	length = here(f);
+	length = fill_here(f);
 	if (limit && length > limit) {
 		flight__failed(f, REASON_REPLY_TOO_LARGE, NULL);
 		return FILL_FAILED;
 	}
 	if (f->stored && too_large(f, length))
 		unstore(f);
-	/* All is there: the end needs no further read, which would only find the link silent. */
-	return f->expected != UINT64_MAX && length == f->expected ? FILL_DONE : FILL_MORE;
+	/* All is there: the end needs no further read, which would only find the link silent. Behind a sibling's body comes its
+	 * digest. */
+	return f->expected != UINT64_MAX && length == f->expected && f->way != FLIGHT_SIBLING ? FILL_DONE : FILL_MORE;
 }
 
 static void on_turn(void *arg)
@@ -288,26 +447,33 @@ static void on_turn(void *arg)
 /* Nobody is told of a small body before the verdict: then a bad one becomes an error page, or what is stale, instead of a cut. */
 static bool waits_whole(const struct flight *f)
 {
-	return f->stored && integrity_is_promised(&f->integrity) && here(f) < HOLD_WHOLE_BYTES &&
+	if (f->parked)
+		return true;
+	return f->stored && integrity_is_promised(&f->integrity) && fill_here(f) < HOLD_WHOLE_BYTES &&
 	       (f->expected == UINT64_MAX || f->expected <= HOLD_WHOLE_BYTES);
 }
 
 void fill_go_on(struct flight *f)
 {
 	struct loop *loop = f->fetcher->loop;
-	uint64_t before = body_length(&f->entry->body), done = 0;
+	uint64_t before = body_length(&f->entry->body), done = 0, skipped = 0;
 	enum fill_step step = FILL_MORE;
 
 	CHECK(f, FLIGHT_MAGIC);
 	f->paused = false;
 	while (step == FILL_MORE && done < FILL_TURN_BYTES) {
+		uint64_t skip = f->skip;
+
 		step = fill_once(f, FILL_TURN_BYTES - done);
 		if (step == FILL_FAILED)
 			return; /* f may be gone */
-		done = body_length(&f->entry->body) - before;
+		skipped += skip - f->skip;
+		done = body_length(&f->entry->body) - before + skipped;
 	}
+	if (f->way == FLIGHT_SIBLING)
+		sibling_filled(f);
 	if (step == FILL_DONE) {
-		finish(f);
+		fill_finish(f);
 		return;
 	}
 	if (!waits_whole(f))
@@ -318,10 +484,11 @@ void fill_go_on(struct flight *f)
 
 void fill_begin(struct flight *f, const struct http1_response *r)
 {
-	f->expected = r->body == HTTP1_BODY_LENGTH ? r->length : UINT64_MAX;
+	/* A sibling's body comes in chunks, whatever its length. */
+	f->expected = r->body == HTTP1_BODY_LENGTH || (f->proof.wanted && r->length_known) ? r->length : UINT64_MAX;
 	integrity_begin(&f->integrity, &f->path, f->request, r);
 	if (r->body == HTTP1_BODY_NONE || (r->body == HTTP1_BODY_LENGTH && r->length == 0)) {
-		finish(f);
+		fill_finish(f);
 		return;
 	}
 	fill_go_on(f);
@@ -337,6 +504,8 @@ static bool worth_finishing(const struct flight *f)
 
 	if (!f->store || (f->entry->head && !f->stored))
 		return false;
+	if (!f->entry->head && f->stale) /* whoever has left was given what is stale: the next one finds it renewed */
+		return true;
 	if (!f->entry->head || f->expected == UINT64_MAX)
 		return immutable;
 	if (immutable && left <= FINISH_IMMUTABLE_BYTES)

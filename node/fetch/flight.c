@@ -11,9 +11,13 @@
 static void flight_free(struct flight *f)
 {
 	CHECK_THAT(!f->dial && !f->exchange);
+	if (f->sibling.pause.loop)
+		timer_fini(&f->sibling.pause);
 	loop_defer_cancel(f->fetcher->loop, &f->job);
+	timer_fini(&f->mood_timer);
 	entry_unref(&f->stale);
 	head_unref(&f->stale_head);
+	head_unref(&f->parked);
 	entry_unref(&f->entry);
 	integrity_fini(&f->integrity);
 	policy_unref(&f->policy);
@@ -22,10 +26,10 @@ static void flight_free(struct flight *f)
 	free(f);
 }
 
-/* The owner holds a pointer until flight_leave, and a post about readers may be on its way. */
-static void free_if_done(struct flight *f)
+/* The owner holds a pointer until flight_leave, a post about readers may be on its way, and workers may be reading for it. */
+void flight__free_if_done(struct flight *f)
 {
-	if (f->ended && !f->owner && !f->post_pending)
+	if (f->ended && !f->owner && !f->post_pending && !f->disk_jobs)
 		flight_free(f);
 }
 
@@ -36,7 +40,7 @@ static void on_readers(void *arg)
 	CHECK(f, FLIGHT_MAGIC);
 	if (f->ended) {
 		f->post_pending = false;
-		free_if_done(f);
+		flight__free_if_done(f);
 		return;
 	}
 	fill_readers_changed(f);
@@ -47,7 +51,7 @@ static void on_start(void *arg)
 	struct flight *f = arg;
 
 	CHECK(f, FLIGHT_MAGIC);
-	upstream_begin(f);
+	route_begin(f);
 }
 
 struct flight *flight_start(const struct fetcher *fetcher, const struct flight_ask *ask)
@@ -57,6 +61,7 @@ struct flight *flight_start(const struct fetcher *fetcher, const struct flight_a
 	f->magic = FLIGHT_MAGIC;
 	LIST_INSERT_HEAD(fetcher->flights, f, entry_of_all);
 	f->fetcher = fetcher;
+	upstream_init(f);
 	f->policy = policy_ref(ask->policy);
 	f->request = http1_keep_request(&f->arena, ask->request);
 	f->url = ask->url;
@@ -69,6 +74,10 @@ struct flight *flight_start(const struct fetcher *fetcher, const struct flight_a
 	f->who = ask->who;
 	f->store = ask->store;
 	f->whole = ask->whole;
+	f->from_child = ask->from_child;
+	f->here_only = ask->here_only;
+	f->spare = ask->spare;
+	f->recheck = ask->recheck;
 	f->owner = ask->owner;
 	f->cookie = ask->cookie;
 	f->key = ask->key;
@@ -94,6 +103,7 @@ void flight__end(struct flight *f, enum entry_outcome outcome, enum reason why)
 	loop_defer_cancel(c->loop, &f->job);
 	dial_cancel(&f->dial);
 	exchange_cancel(&f->exchange);
+	route_end(f, false);
 	index_withdraw(c->index, f->entry);
 	if (f->reserved) {
 		c->store->ops->release(c->store, f->reserved);
@@ -107,7 +117,7 @@ void flight__close(struct flight *f, bool post_pending)
 	f->ended = true;
 	LIST_REMOVE(f, entry_of_all);
 	f->post_pending = post_pending;
-	free_if_done(f);
+	flight__free_if_done(f);
 }
 
 void flight__failed(struct flight *f, enum reason why, const char *detail)
@@ -134,7 +144,7 @@ void flight_leave(struct flight **fp)
 		flight__end(f, ENTRY_BROKEN, REASON_ABORTED);
 		return;
 	}
-	free_if_done(f);
+	flight__free_if_done(f);
 }
 
 size_t flight_send(struct flight *f, struct span bytes)
@@ -166,7 +176,20 @@ void flight_end_all(const struct fetcher *c)
 	}
 }
 
-const char *flight_peer(const struct flight *f)
+void flight__set_peer(struct flight *f, const char *name)
 {
-	return f->peer;
+	struct buf b = buf_over(f->peer, sizeof(f->peer) - 1);
+
+	buf_put(&b, span_upto(span_str(name), FLIGHT_PEER_BYTES));
+	f->peer[b.n] = '\0';
+}
+
+void flight_tell(const struct flight *f, struct flight_told *out)
+{
+	*out = (struct flight_told){
+		.way = f->way,
+		.source = f->way == FLIGHT_PARENT ? f->parent.source : PARENT_SAID_NOTHING,
+		.growing = f->way == FLIGHT_SIBLING && f->sibling.growing,
+	};
+	memcpy(out->peer, f->peer, sizeof(out->peer));
 }

@@ -4,6 +4,9 @@
  * answer watches that entry (cache/entry.h), on any loop; the flight knows only how many they are and how far the slowest is. It
  * outlives its client by its own rule (cache.quick_abort), and ends by itself.
  *
+ * Whom it asks is decided in one place (route.c): siblings for what may be shared, then the parent that the key belongs to, then the
+ * origin. What breaks off in the middle is gone on with elsewhere, from where it stopped.
+ *
  * The head decides what becomes of it:
  *   - 304 to our own condition: the stored response is freshened, and all look again;
  *   - it may be stored: joiners read along; kept when complete and published;
@@ -22,14 +25,28 @@
 #include "node/link/dial.h"
 #include "node/link/pool.h"
 #include "node/policy/policy.h"
+#include "parent/parent_set.h"
+#include "peer/peer_desk.h"
 #include "proto/http1_parse.h"
 #include "proto/pathclass.h"
 #include "proto/url.h"
 
 struct flight;
+struct hostmoods;
 struct mint;
+struct recalls;
 
 LIST_HEAD(flights, flight);
+
+/* The other nodes, as flights of one loop see them. */
+struct fetch_cluster {
+	const char *name, *node;    /* of the cluster, and of this node in it */
+	bool is_parent;             /* this node: it asks no siblings */
+	struct peer_desk *desk;     /* siblings */
+	struct parent_set *parents; /* may be empty */
+	struct nodetls *tls;        /* changes at a reload */
+	struct dns *dns;
+};
 
 /* What flights of one loop need; borrowed from the composition root. */
 struct fetcher {
@@ -42,6 +59,11 @@ struct fetcher {
 	struct mint *mint; /* remembers what origins' certificates say */
 	struct metrics *metrics;
 	struct log *log;
+	struct disk *disk; /* NULL: there is no tier on disk; work is not used then */
+	struct work *work;
+	const struct fetch_cluster *cluster; /* NULL: this node is in none */
+	struct hostmoods *moods;             /* NULL: every host is well */
+	struct recalls *recalls;             /* NULL: nothing is asked for again */
 };
 
 /* The request that began a flight, while it is there: for what concerns it alone. All callbacks come on the flight's loop, never
@@ -65,10 +87,16 @@ struct flight_ask {
 	struct fresh_request facts;
 	struct key key; /* of the URL: what an unsafe method makes invalid (RFC 9111 §4.4) */
 	struct key_credential who;
-	struct entry *entry; /* one reference taken; pending, or private */
-	struct entry *stale; /* shared; NULL: nothing to revalidate */
-	bool store;          /* may be stored: a GET with an entry that is pending */
-	bool whole;          /* conditions and range of the client are left out: the whole response is wanted */
+	struct entry *entry;   /* one reference taken; pending, or private */
+	struct entry *stale;   /* shared; NULL: nothing to revalidate */
+	bool store;            /* may be stored: a GET with an entry that is pending */
+	enum reason here_only; /* with what it fails when it is not on our own disk; REASON_NONE: go elsewhere */
+	bool from_child;       /* another node asks: what it says of the way it came is believed */
+	bool whole;            /* conditions and range of the client are left out: the whole response is wanted */
+	/* Something stale can be served instead: better no fetch than a long wait for a host that is failing (hostmood.h). Ends in
+	 * REASON_HELD_BACK then. */
+	bool spare;
+	bool recheck;                     /* not for the answer, but for what it says of `stale` (recall.h) */
 	const struct flight_owner *owner; /* NULL: none */
 	void *cookie;
 };
@@ -87,7 +115,18 @@ void flight_send_end(struct flight *);
 /* The node stops: ends all flights of this loop. Their owners have gone. */
 void flight_end_all(const struct fetcher *);
 
-/* For the log: whom it asked ("192.0.2.1"), empty until known. Borrowed. */
-const char *flight_peer(const struct flight *);
+#define FLIGHT_PEER_BYTES 64
+
+enum flight_way { FLIGHT_DIRECT, FLIGHT_SIBLING, FLIGHT_PARENT };
+
+/* For the log and the counters. */
+struct flight_told {
+	enum flight_way way;
+	enum parent_source source;        /* PARENT: what it said of where it had the answer from */
+	bool growing;                     /* SIBLING: which was still fetching it itself */
+	char peer[FLIGHT_PEER_BYTES + 1]; /* "192.0.2.1" of an origin, "edge2" of a node; empty until known */
+};
+
+void flight_tell(const struct flight *, struct flight_told *out);
 
 #endif

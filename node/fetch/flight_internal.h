@@ -1,12 +1,19 @@
-/* What the parts of a flight share: flight.c (its life), upstream.c (the way out), reception.c (what the head means), fill.c (the
- * body). */
+/* What the parts of a flight share: flight.c (its life), route.c (whom to ask next), sibling.c, via_parent.c, upstream.c (the three
+ * ways), outgoing.c (the request as it goes out), reception.c (what the head means), fill.c (the body), proof.c (is a sibling's body
+ * the right one). */
 #ifndef NODE_FETCH_FLIGHT_INTERNAL_H
 #define NODE_FETCH_FLIGHT_INTERNAL_H
 
 #include "node/base/mem.h"
 #include "node/fetch/flight.h"
+#include "node/fetch/hostmood.h"
 #include "node/fetch/integrity.h"
 #include "node/link/exchange.h"
+#include "node/link/nodelink.h"
+#include "peer/peer_link.h"
+
+#define FLIGHT_MOST_BAD 8     /* nodes remembered as no good for this flight */
+#define FLIGHT_MOST_PARENTS 2 /* asked for one flight */
 
 struct flight {
 	unsigned magic;
@@ -23,7 +30,8 @@ struct flight {
 	struct fresh_request facts;
 	struct key key;
 	struct key_credential who;
-	bool store, whole;
+	enum reason here_only;
+	bool store, whole, from_child, spare, recheck;
 	const struct flight_owner *owner;
 	void *cookie;
 
@@ -36,41 +44,152 @@ struct flight {
 	struct dial *dial;
 	struct exchange *exchange;
 	struct span origin; /* pool's name of it, NUL-ended */
-	char peer[ADDR_TEXT_BYTES];
+	char peer[FLIGHT_PEER_BYTES + 1];
 	bool conditional; /* our own condition is in the request */
 	bool retried;
-	bool upload_begun; /* bytes of the owner's body have gone out: no second try */
+	struct hostmood_ticket mood; /* of the origin */
+	struct timer mood_timer;     /* while it waits for another's trial */
+	bool upload_begun;           /* bytes of the owner's body have gone out: no second try */
 	wall_ms request_time;
 	struct deferred job;
+
+	/* whom it asks */
+	enum flight_way way;
+	struct nodelink_dial *node_dial;
+	mono_us asked_at;
+	struct {
+		struct peer_errand errand;
+		struct key_variant variant; /* asked for */
+		struct peer_answer answer;
+		unsigned at;  /* of the answer's sources */
+		bool reading; /* the desk has been told that a fetch from answer.v[at] is under way */
+		bool varied;  /* asked once more, for the right variant */
+		bool growing; /* the source is still fetching it */
+		bool busy;    /* one of these sources had too many readers */
+		unsigned busy_rounds;
+		struct timer pause; /* before the next question */
+		uint64_t noted;     /* bytes here when the desk was told last */
+		uint64_t bytes;     /* from this source */
+		int64_t ttfb_us;
+		uint32_t order; /* ours, once a source has told its own; 0: any source will do */
+		uint32_t bad[FLIGHT_MOST_BAD];
+		unsigned n_bad;
+	} sibling;
+	struct {
+		struct parent_pick pick;
+		bool asked;  /* pick is in use */
+		bool failed; /* all that could be asked have */
+		unsigned tried[FLIGHT_MOST_PARENTS], n_tried;
+		int load;
+		int64_t ttfb_us;
+		uint64_t bytes;
+		enum parent_source source;
+	} parent;
+	struct {
+		bool wanted; /* the body comes from a sibling: nobody has it whole before it is proven */
+		bool known, asked;
+		uint8_t digest[SHA256_BYTES];
+		struct nodelink_dial *dial;
+		struct exchange *exchange;
+		struct parent_pick pick;
+	} proof;
+	bool waits;       /* to go direct, in the line of its host (route.c) */
+	bool counts;      /* among those that go direct because the parents have failed */
+	unsigned resumes; /* how often it went on with a body that had broken off */
+
+	/* the head, while nobody is told of it yet */
+	struct head *parked;
+	struct entry_terms parked_terms;
 
 	/* the body */
 	struct fresh_response answer;
 	uint64_t expected; /* UINT64_MAX: unknown */
 	uint64_t reserved; /* of the store */
 	struct integrity integrity;
-	size_t held; /* bytes behind the published ones that wait for what integrity says: 0 or 1 */
+	bool begun;    /* a head has come and was taken: what comes from elsewhere has to go on with the same body */
+	uint64_t skip; /* bytes that come once more: to be compared with those that are here */
+	size_t held;   /* bytes behind the published ones that wait for what integrity says: 0 or 1 */
 	bool stored, guarded;
-	bool paused; /* the window is full */
+	bool kept;     /* published */
+	bool digested; /* integrity has given its verdict */
+	bool paused;   /* the window is full */
 	bool upload_done;
+	unsigned disk_jobs;       /* under way for it (from_disk.c) */
 	bool ended, post_pending; /* flight.c: freed when all who know it have let go */
 };
 
 #define FLIGHT_MAGIC 0xf11687a1
 
-/* upstream.c */
+/* route.c: begins with the best way there is; each way calls route_failed when it is no good (any more), which goes on with the next
+ * one, or ends the flight: it may be gone afterwards. */
+void route_begin(struct flight *);
+void route_failed(struct flight *, enum reason, const char *detail);
+/* It is not on our own disk. */
+void route_on(struct flight *);
+/* The siblings have nothing (more) for us. */
+void route_up(struct flight *);
+/* The flight ends: tells desk, parents and those who wait behind it. */
+void route_end(struct flight *, bool stored);
+
+/* The ways. Each ends in an exchange whose head goes to reception.c, or in route_failed. */
+/* from_disk.c. False: nothing there. Ends in flight__end, or in route_on. */
+bool from_disk_begin(struct flight *);
+void sibling_begin(struct flight *);
+void sibling_filled(struct flight *);           /* bytes have come */
+void sibling_done(struct flight *, bool whole); /* no more from this one: all came, or another way is taken */
+void sibling_failed(struct flight *, enum peer_false);
+/* The whole is not what it should be, and it is too late for another: who is to blame, if it all came from one. */
+void sibling_lied(struct flight *);
+enum peer_false sibling_fault(enum reason);
+bool via_parent_begin(struct flight *); /* false: nobody to ask */
+void via_parent_done(struct flight *, enum parent_outcome);
+void upstream_init(struct flight *);
 void upstream_begin(struct flight *);
+/* The origin is to blame for this, perhaps. */
+void upstream_failed(struct flight *, enum reason);
+void upstream_end(struct flight *); /* whatever came of it; harmless when it has not begun */
+
+/* outgoing.c: the request as it goes to a parent or an origin, and the exchange on a link. */
+void outgoing_start(struct flight *, struct link **, bool to_parent, const struct exchange_on *);
+/* The same for a head that is made elsewhere (borrowed), without a body. */
+void outgoing_start_with(struct flight *, struct link **, struct span head, dur_ms first_byte, dur_ms stall,
+			 const struct exchange_on *);
+void outgoing_on_informational(void *cookie, const struct http1_response *);
+void outgoing_on_body(void *cookie);
+void outgoing_on_send(void *cookie);
+
 /* reception.c: the head has come. */
 void reception_take(struct flight *, const struct http1_response *);
+/* Would it be kept for good, and for everybody? What does not is not taken from siblings. */
+bool reception_is_shareable(const struct flight *, const struct http1_response *);
+/* Those who wait are told of the parked head. */
+void reception_unpark(struct flight *);
+
+/* proof.c: all of a sibling's body is here (but for the held byte that nobody has): is it the one that was promised? Ends in
+ * fill_finish, or in route_failed. */
+void proof_settle(struct flight *);
+void proof_cancel(struct flight *);
+
 /* fill.c: moves the body on, as far as origin and window allow. */
 void fill_begin(struct flight *, const struct http1_response *);
 void fill_go_on(struct flight *);
+/* The rest comes from elsewhere: after so many bytes that are here already, which are compared. */
+void fill_resume(struct flight *, uint64_t skip);
+void fill_finish(struct flight *);
+/* Everything that is here is forgotten: nobody has seen any of it. */
+void fill_restart(struct flight *);
+uint64_t fill_here(const struct flight *);
 /* Readers have left or moved on: go on, or give up (cache.quick_abort). */
 void fill_readers_changed(struct flight *);
 
-/* flight.c: the ends. The flight may be gone afterwards. */
+/* flight.c: whom it asks, for the log. */
+void flight__set_peer(struct flight *, const char *name);
+/* The ends. The flight may be gone afterwards. */
 void flight__end(struct flight *, enum entry_outcome, enum reason);
 /* The entry has its end already; `post_pending` as entry_end said. */
 void flight__close(struct flight *, bool post_pending);
+/* If it has ended, and nobody knows it any more. */
+void flight__free_if_done(struct flight *);
 void flight__failed(struct flight *, enum reason, const char *detail);
 
 #endif

@@ -1,8 +1,11 @@
 /* What the head of an answer means: not modified, storable, for one only, too large. */
 #include "node/base/check.h"
 #include "node/fetch/flight_internal.h"
+#include "node/fetch/from_disk.h"
+#include "node/fetch/recall.h"
 #include "node/fetch/stored_head.h"
 #include "proto/http1_format.h"
+#include "proto/range.h"
 #include "proto/validator.h"
 #include "proto/vary.h"
 
@@ -28,7 +31,7 @@ static void not_modified(struct flight *f, const struct http1_response *r)
 	entry_swap_head(f->stale, stored_head_freshen(f->stale_head, &f->facts, r, &f->path, f->request_time, now,
 						      loop_wall(c->loop), &allowed));
 	if (allowed == FRESH_STORE_NO) /* private now, or not to be stored: whoever asks next asks the origin */
-		index_remove(c->index, f->stale);
+		from_disk_purge(c, &f->key);
 	else if (is_for_credentials(f, allowed)) /* said to one credential: says nothing about others */
 		entry_guard(f->stale);
 	entry_admit(f->stale, &f->who, mono_after(now, PASS_MS));
@@ -111,6 +114,72 @@ static void remember_private(struct flight *f)
 	entry_unref(&mark);
 }
 
+/* ---- from siblings ---- */
+
+bool reception_is_shareable(const struct flight *f, const struct http1_response *r)
+{
+	struct fresh_response facts;
+	struct fresh_terms terms;
+	enum fresh_why why;
+
+	if (r->status != 200 || is_html(r) || hdr_has(&r->fields, HDR_SET_COOKIE))
+		return false;
+	fresh_read_response(r->status, &r->fields, f->request_time, loop_wall(f->fetcher->loop), &f->path, &facts);
+	facts.earned = true;
+	if (fresh_may_store(&f->facts, &facts, &why) != FRESH_STORE_SHARED)
+		return false;
+	fresh_terms(&facts, &terms);
+	return terms.lifetime_s == FRESH_FOREVER_S;
+}
+
+/* A sibling's body that is small enough is shown to nobody before it is proven: then there is still time for another source. */
+#define PARK_BYTES ((uint64_t)256 * 1024)
+
+static bool is_parkable(const struct flight *f, const struct http1_response *r)
+{
+	return f->proof.wanted && r->length_known && r->length <= PARK_BYTES;
+}
+
+void reception_unpark(struct flight *f)
+{
+	struct head *head = f->parked;
+
+	if (!head)
+		return;
+	f->parked = NULL;
+	if (!f->stored) /* there was no room for it */
+		f->parked_terms.stored = f->parked_terms.joinable = false;
+	if (!f->parked_terms.joinable)
+		index_withdraw(f->fetcher->index, f->entry);
+	entry_set_head(f->entry, head, &f->parked_terms);
+}
+
+/* ---- going on with a body that broke off ---- */
+
+/* "bytes 100-199/200", or "…" + "/" + "*": does it go on exactly where we are? */
+static bool goes_on_here(const struct flight *f, const struct http1_response *r)
+{
+	struct content_range range;
+
+	if (range_parse_content(hdr_value(&r->fields, HDR_CONTENT_RANGE), &range) || range.start != fill_here(f))
+		return false;
+	return f->expected == UINT64_MAX ||
+	       (range.length_known && range.length == f->expected && range.start + range.n == f->expected);
+}
+
+static void take_rest(struct flight *f, const struct http1_response *r)
+{
+	if (r->status == 206 && !f->proof.wanted && goes_on_here(f, r)) {
+		fill_resume(f, 0);
+		return;
+	}
+	if (r->status == 200 && (f->expected == UINT64_MAX || !r->length_known || r->length == f->expected)) {
+		fill_resume(f, fill_here(f));
+		return;
+	}
+	flight__failed(f, REASON_UPSTREAM_CUT, "in the middle of the body, and it is another one now");
+}
+
 static bool succeeded(int status)
 {
 	return status >= 200 && status < 400;
@@ -126,12 +195,22 @@ void reception_take(struct flight *f, const struct http1_response *r)
 	struct vary vary;
 
 	CHECK(f, FLIGHT_MAGIC);
+	if (f->begun) {
+		take_rest(f, r);
+		return;
+	}
 	if (r->status == 101) {
 		switch_protocols(f, r);
 		return;
 	}
 	if ((r->status == 304 && f->conditional) || is_same_again(f, r)) {
+		if (f->recheck)
+			recall_confirmed(f);
 		not_modified(f, r);
+		return;
+	}
+	if (f->recheck) {
+		recall_judge(f, r);
 		return;
 	}
 	if (limit && r->length_known && r->length > limit && f->request->method != METHOD_HEAD) {
@@ -144,7 +223,7 @@ void reception_take(struct flight *f, const struct http1_response *r)
 	if (f->store)
 		verdict = fresh_may_store(&f->facts, &f->answer, &why);
 	if (!http1_method_is_safe(f->request->method) && succeeded(r->status))
-		index_purge(c->index, &f->key);
+		from_disk_purge(c, &f->key);
 
 	vary_read(&r->fields, &vary);
 	if (!vary.star)
@@ -158,13 +237,15 @@ void reception_take(struct flight *f, const struct http1_response *r)
 		terms.shared = false;
 	terms.joinable = terms.stored;
 	f->stored = terms.stored;
-	if (!terms.joinable)
-		index_withdraw(c->index, f->entry);
+	if (!f->stored && f->way != FLIGHT_SIBLING) /* nobody is to wait for what is not for others */
+		peer_errand_end(&f->sibling.errand, false, 0);
 	if (f->store && is_private(why))
 		remember_private(f);
-	entry_set_head(
-		f->entry,
-		stored_head_make(r, &f->answer, f->store_id, terms.stored, loop_now(c->loop), loop_wall(c->loop)),
-		&terms);
+	f->begun = true;
+	f->parked = stored_head_make(r, &f->answer, f->store_id, terms.stored, (c->cluster || c->disk) && terms.stored,
+				     loop_now(c->loop), loop_wall(c->loop));
+	f->parked_terms = terms;
+	if (!is_parkable(f, r))
+		reception_unpark(f);
 	fill_begin(f, r);
 }

@@ -22,14 +22,17 @@
 /* The spans that the parts of a head are made from. */
 struct pieces {
 	struct span fields, phrase, vary, url;
+	bool digest_room;
 };
 
 static struct head *head_new(const struct pieces *p)
 {
-	struct head *h = mem_zalloc(sizeof(*h) + p->fields.n + p->phrase.n + p->vary.n + p->url.n);
-	struct buf b = buf_over(h->text, p->fields.n + p->phrase.n + p->vary.n + p->url.n);
+	size_t n = p->fields.n + p->phrase.n + p->vary.n + p->url.n;
+	struct head *h = mem_zalloc(sizeof(*h) + n + (p->digest_room ? HEAD_DIGEST_BYTES : 0));
+	struct buf b = buf_over(h->text, n);
 
 	h->refs = 1;
+	h->has_room = p->digest_room;
 	buf_put(&b, p->fields);
 	h->n = (uint32_t)b.n;
 	h->phrase_n = (uint16_t)p->phrase.n;
@@ -89,7 +92,7 @@ static void put_date(struct buf *b, const struct hdrs *fields, wall_ms t)
 /* ---- from a response ---- */
 
 struct head *stored_head_make(const struct http1_response *r, const struct fresh_response *facts, struct span store_id,
-			      bool stored, mono_us received, wall_ms received_wall)
+			      bool stored, bool digest_room, mono_us received, wall_ms received_wall)
 {
 	char *text = mem_alloc(MOST_HEAD_BYTES);
 	struct buf b = buf_over(text, MOST_HEAD_BYTES);
@@ -103,7 +106,7 @@ struct head *stored_head_make(const struct http1_response *r, const struct fresh
 	CHECK_THAT(!b.full); /* the parser's limits are below ours */
 	vary_read(&r->fields, &vary);
 	vary_format(&vary, &vary_buf);
-	h = head_new(&(struct pieces){buf_span(&b), r->phrase, buf_span(&vary_buf), store_id});
+	h = head_new(&(struct pieces){buf_span(&b), r->phrase, buf_span(&vary_buf), store_id, digest_room});
 	free(text);
 	h->status = (uint16_t)r->status;
 	h->has_length = r->length_known;
@@ -160,11 +163,13 @@ static void copy_facts(struct head *to, const struct head *from)
 	to->date = from->date;
 	to->last_modified = from->last_modified;
 	to->terms = from->terms;
+	if (head_digest(from))
+		head_set_digest(to, head_digest(from));
 }
 
 static struct pieces pieces_of(const struct head *h)
 {
-	return (struct pieces){span_of(h->text, h->n), head_phrase(h), head_vary(h), head_url(h)};
+	return (struct pieces){span_of(h->text, h->n), head_phrase(h), head_vary(h), head_url(h), h->has_room};
 }
 
 struct head *stored_head_freshen(const struct head *old, const struct fresh_request *request,

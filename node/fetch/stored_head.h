@@ -9,9 +9,10 @@
 #include "proto/fresh.h"
 #include "proto/http1_parse.h"
 
-/* One reference for the caller. `stored`: it will be kept for others, so Set-Cookie is left out. */
+/* One reference for the caller. `stored`: it will be kept for others, so Set-Cookie is left out. `digest_room`: for the body's digest, which
+ * other nodes are told (head_set_digest). */
 struct head *stored_head_make(const struct http1_response *, const struct fresh_response *facts, struct span store_id,
-			      bool stored, mono_us received, wall_ms received_wall);
+			      bool stored, bool digest_room, mono_us received, wall_ms received_wall);
 
 /* A 304 for `old`: a new head over the same body, with the fields that the 304 brought (RFC 9111 §3.2) and the terms made from
  * both. Vary and the facts about the body stay. *allowed: whether, by what it says now, it may still be stored for answers to such

@@ -1,119 +1,70 @@
-/* The way to the origin: a pooled link or a new one, the request head, one retry when an idle link had died. */
+/* The way to the origin: leave to ask it (hostmood.h), a pooled link or a new one, one retry when an idle link had died. */
 #include "node/fetch/flight_internal.h"
 
 #include "node/base/check.h"
 #include "node/tls/mint.h"
-#include "proto/http1_format.h"
 #include "proto/httpdate.h"
-
-#define BIT(id) (1ull << HDR_##id)
-#define CONDITIONS                                                                                                     \
-	(BIT(IF_MATCH) | BIT(IF_NONE_MATCH) | BIT(IF_MODIFIED_SINCE) | BIT(IF_UNMODIFIED_SINCE) | BIT(IF_RANGE) |      \
-	 BIT(RANGE))
-/* What clients say of the way they came is not to be trusted, and is nobody's business upstream. */
-#define FROM_CLIENTS (BIT(HOST) | BIT(X_FORWARDED_FOR) | BIT(FORWARDED) | BIT(VIA))
 
 static void dial(struct flight *f);
 
-/* ---- the request head ---- */
+/* ---- what the host is known for ---- */
 
-/* A condition of our own: answers with what we have, if it is still good. */
-static bool put_condition(struct buf *b, const struct head *stale)
+static void tell(struct flight *f, enum hostmood_change change)
 {
-	char date[HTTPDATE_BYTES];
-
-	if (stale->etag.n)
-		http1_format_field(b, SPAN("If-None-Match"), head_part(stale, stale->etag));
-	if (stale->last_modified != HTTPDATE_NONE) {
-		httpdate_format(stale->last_modified, date);
-		http1_format_field(b, SPAN("If-Modified-Since"), span_of(date, sizeof(date)));
-	}
-	return stale->etag.n || stale->last_modified != HTTPDATE_NONE;
-}
-
-static void put_authorization(struct buf *b, const struct flight *f)
-{
-	if (!f->url.userinfo.n || hdr_has(&f->request->fields, HDR_AUTHORIZATION))
+	switch (change) {
+	case HOSTMOOD_SAME:
 		return;
-	buf_put_str(b, "Authorization: Basic ");
-	base64_encode(f->url.userinfo, b);
-	buf_put_str(b, "\r\n");
-}
-
-static void put_framing(struct buf *b, const struct http1_request *r)
-{
-	if (r->body == HTTP1_BODY_CHUNKED)
-		buf_put_str(b, "Transfer-Encoding: chunked\r\n");
-	if (r->body == HTTP1_BODY_LENGTH) {
-		buf_put_str(b, "Content-Length: ");
-		buf_put_u64(b, r->length);
-		buf_put_str(b, "\r\n");
+	case HOSTMOOD_WORSE:
+		log_line(
+			f->fetcher->log, LOG_WARNING, "upstream",
+			"%.*s:%u has failed %u times in a row: what is stored is served without asking it, but for a trial now and then",
+			SPAN_ARG(f->url.host), f->url.port, HOSTMOOD_FAILURES);
+		return;
+	case HOSTMOOD_WELL:
+		log_line(f->fetcher->log, LOG_NOTICE, "upstream", "%.*s:%u answers again", SPAN_ARG(f->url.host),
+			 f->url.port);
+		return;
 	}
 }
 
-static void put_upgrade(struct buf *b, const struct http1_request *r)
+/* RFC 9110 §10.2.3: seconds, or a date. -1: not said. */
+static dur_ms retry_after(const struct flight *f, const struct http1_response *r)
 {
-	if (!r->upgrade)
+	struct span value = hdr_value(&r->fields, HDR_RETRY_AFTER);
+	wall_ms now = loop_wall(f->fetcher->loop), at;
+	uint64_t seconds;
+
+	if (!value.n)
+		return -1;
+	if (span_to_u64(value, &seconds) == 0)
+		return seconds < HOSTMOOD_RETRY_MOST / DUR_SECOND ? (dur_ms)seconds * DUR_SECOND : HOSTMOOD_RETRY_MOST;
+	if (httpdate_parse(value, now, &at))
+		return -1;
+	return at > now ? at - now : 0;
+}
+
+void upstream_failed(struct flight *f, enum reason why)
+{
+	if (f->begun) /* it has answered */
 		return;
-	buf_put_str(b, "Connection: Upgrade\r\n");
-	http1_format_field(b, SPAN("Upgrade"), hdr_value(&r->fields, HDR_UPGRADE));
+	tell(f, hostmood_failed(f->fetcher->moods, f->origin, why, loop_now(f->fetcher->loop), &f->mood));
 }
 
-static void put_way(struct buf *b, const struct flight *f)
+void upstream_end(struct flight *f)
 {
-	const struct policy *p = f->policy;
-
-	if (p->headers.via)
-		buf_printf(b, "Via: 1.1 %s (pmcache)\r\n", p->node);
-	if (p->headers.forwarded_for && f->client.n)
-		http1_format_field(b, SPAN("X-Forwarded-For"), f->client);
+	timer_clear(&f->mood_timer);
+	hostmood_done(f->fetcher->moods, f->origin, &f->mood);
 }
 
-static void format_request(struct flight *f, struct buf *b)
+/* Not even a line of log: while a host is down there may be thousands. */
+static void hold_back(struct flight *f, enum reason why)
 {
-	const struct http1_request *r = f->request;
-
-	http1_format_request_line(b, r->method_name, f->url.path_query);
-	buf_put_str(b, "Host: ");
-	url_put_authority(b, &f->url);
-	buf_put_str(b, "\r\n");
-	http1_format_fields(b, &r->fields, FROM_CLIENTS | BIT(CONTENT_LENGTH) | (f->whole ? CONDITIONS : 0));
-	put_authorization(b, f);
-	if (f->stale_head)
-		f->conditional = put_condition(b, f->stale_head);
-	put_framing(b, r);
-	put_upgrade(b, r);
-	put_way(b, f);
-	http1_format_end(b);
+	metric_add(f->fetcher->metrics, METRIC_UPSTREAM_HELD_BACK, 1);
+	entry_set_detail(f->entry, span_str(reason_sentence(why)));
+	flight__end(f, ENTRY_BROKEN, REASON_HELD_BACK);
 }
 
 /* ---- the exchange ---- */
-
-static void on_informational(void *cookie, const struct http1_response *r)
-{
-	struct flight *f = cookie;
-
-	if (f->owner && f->owner->informational)
-		f->owner->informational(f->cookie, r);
-}
-
-static void on_head(void *cookie, const struct http1_response *r)
-{
-	reception_take(cookie, r);
-}
-
-static void on_body(void *cookie)
-{
-	fill_go_on(cookie);
-}
-
-static void on_send(void *cookie)
-{
-	struct flight *f = cookie;
-
-	if (f->owner && f->owner->send)
-		f->owner->send(f->cookie);
-}
 
 static bool may_retry(const struct flight *f)
 {
@@ -124,7 +75,6 @@ static bool may_retry(const struct flight *f)
 static void on_failed(void *cookie, enum reason why)
 {
 	struct flight *f = cookie;
-	enum entry_phase phase;
 
 	CHECK(f, FLIGHT_MAGIC);
 	if (may_retry(f) &&
@@ -135,52 +85,36 @@ static void on_failed(void *cookie, enum reason why)
 		dial(f);
 		return;
 	}
-	phase = f->entry->phase;
-	flight__failed(f, why, phase == ENTRY_NEW ? f->peer : "in the middle of the body");
+	route_failed(f, why, f->begun ? "in the middle of the body" : f->peer);
+}
+
+static void on_head(void *cookie, const struct http1_response *r)
+{
+	struct flight *f = cookie;
+
+	CHECK(f, FLIGHT_MAGIC);
+	tell(f, hostmood_answered(f->fetcher->moods, f->origin, r->status, retry_after(f, r),
+				  loop_now(f->fetcher->loop), &f->mood));
+	reception_take(f, r);
 }
 
 static const struct exchange_on exchange_on = {
-	.informational = on_informational,
+	.informational = outgoing_on_informational,
 	.head = on_head,
-	.body = on_body,
-	.send = on_send,
+	.body = outgoing_on_body,
+	.send = outgoing_on_send,
 	.failed = on_failed,
 };
 
-#define MOST_RESPONSE_HEAD ((size_t)64 * 1024)
-
 static void start_exchange(struct flight *f, struct link *link)
 {
-	const struct policy_upstream *u = &f->policy->upstream;
-	struct arena scratch = {0};
-	size_t room = f->request->head_bytes + f->url.path_query.n + 2 * f->url.userinfo.n + 2048;
-	struct buf b = buf_over(arena_alloc(&scratch, room), room);
-	struct exchange_ask ask = {
-		.method = f->request->method,
-		.body = f->request->body,
-		.length = f->request->length,
-		.max_head_bytes = MOST_RESPONSE_HEAD,
-		.first_byte_timeout = u->first_byte_timeout,
-		.read_timeout = u->read_timeout,
-		.write_timeout = u->read_timeout,
-	};
-
-	format_request(f, &b);
-	CHECK_THAT(!b.full);
-	ask.head = buf_span(&b);
-	memcpy(f->peer, link->peer, sizeof(f->peer));
+	flight__set_peer(f, link->peer);
 	metric_add(f->fetcher->metrics, METRIC_UPSTREAM_REQUESTS, 1);
+	if (f->store)
+		metric_add(f->fetcher->metrics, METRIC_UPSTREAM_FETCHES, 1);
 	if (link->used)
 		metric_add(f->fetcher->metrics, METRIC_UPSTREAM_LINKS_REUSED, 1);
-	f->request_time = loop_wall(f->fetcher->loop);
-	f->exchange = exchange_start(&link, &ask, &exchange_on, f);
-	arena_free(&scratch);
-	if (f->request->body == HTTP1_BODY_NONE)
-		return;
-	if (f->request->body == HTTP1_BODY_LENGTH && f->request->length == 0)
-		return;
-	if (f->owner && f->owner->send)
-		f->owner->send(f->cookie);
+	outgoing_start(f, &link, false, &exchange_on);
 }
 
 /* ---- dialling ---- */
@@ -188,16 +122,18 @@ static void start_exchange(struct flight *f, struct link *link)
 static void on_dialled(void *cookie, struct stream *s, const struct dial_report *report)
 {
 	struct flight *f = cookie;
+	char where[ADDR_TEXT_BYTES];
 	struct link *link;
 
 	CHECK(f, FLIGHT_MAGIC);
 	f->dial = NULL;
 	if (report->addr.len)
-		addr_format_ip(&report->addr, f->peer);
+		flight__set_peer(f, addr_format_ip(&report->addr, where));
 	if (!s) {
-		flight__failed(f, report->why, report->detail);
+		route_failed(f, report->why, report->detail);
 		return;
 	}
+	tell(f, hostmood_reached(f->fetcher->moods, f->origin, &f->mood));
 	metric_add(f->fetcher->metrics, METRIC_UPSTREAM_LINKS, 1);
 	if (report->resumed)
 		metric_add(f->fetcher->metrics, METRIC_UPSTREAM_TLS_RESUMED, 1);
@@ -224,19 +160,63 @@ static void dial(struct flight *f)
 	f->dial = dial_start(f->fetcher->dialer, &target, f->policy, on_dialled, f);
 }
 
+static void set_out(struct flight *f)
+{
+	struct link *link = pool_take(f->fetcher->pool, f->origin.p);
+
+	if (link)
+		start_exchange(f, link);
+	else
+		dial(f);
+}
+
+static void ask_leave(struct flight *f)
+{
+	bool waited = f->mood.waits;
+	enum reason why = REASON_NONE;
+
+	/* What broke off in the middle has somebody who waits for the rest, whatever else is stored. */
+	switch (hostmood_ask(f->fetcher->moods, f->origin, f->spare && !f->begun, loop_now(f->fetcher->loop), &f->mood,
+			     &why)) {
+	case HOSTMOOD_GO:
+		metric_add(f->fetcher->metrics, METRIC_UPSTREAM_DESPITE_PAUSE, f->mood.despite_pause);
+		set_out(f);
+		return;
+	case HOSTMOOD_WAIT:
+		metric_add(f->fetcher->metrics, METRIC_UPSTREAM_WAITS, !waited);
+		timer_set_in(&f->mood_timer, HOSTMOOD_POLL);
+		return;
+	case HOSTMOOD_NO:
+		if (f->spare && !f->begun)
+			hold_back(f, why);
+		else
+			flight__failed(f, why, "a trial has just ended so");
+		return;
+	}
+}
+
+static void on_mood_timer(void *arg)
+{
+	struct flight *f = arg;
+
+	CHECK(f, FLIGHT_MAGIC);
+	ask_leave(f);
+}
+
+void upstream_init(struct flight *f)
+{
+	timer_init(&f->mood_timer, f->fetcher->loop, on_mood_timer, f);
+}
+
 void upstream_begin(struct flight *f)
 {
 	struct dial_target target = target_of(f);
 	char text[2 * URL_MAX_HOST + 64];
 	struct buf b = buf_over(text, sizeof(text));
-	struct link *link;
 
+	f->way = FLIGHT_DIRECT;
 	dial_origin(&target, &b);
 	CHECK_THAT(!b.full);
 	f->origin = arena_copy(&f->arena, buf_span(&b));
-	link = pool_take(f->fetcher->pool, f->origin.p);
-	if (link)
-		start_exchange(f, link);
-	else
-		dial(f);
+	ask_leave(f);
 }

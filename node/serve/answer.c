@@ -2,9 +2,10 @@
 #include "node/base/check.h"
 #include "node/deliver/errpage.h"
 #include "node/serve/request_internal.h"
+#include "parent/parent_link.h"
 #include "proto/http1_format.h"
 
-#define EXTRA_BYTES 1024
+#define EXTRA_BYTES 1280
 #define URL_TEXT_BYTES (12 * 1024)
 
 static const char *fwd_word(enum request_fwd fwd)
@@ -87,6 +88,24 @@ static void put_extra(const struct request *r, const struct head *h, struct buf 
 	CHECK_THAT(!b->full);
 }
 
+static enum parent_source source_of(const struct request *r)
+{
+	if (r->failed)
+		return PARENT_SAID_NOTHING;
+	if (r->cached)
+		return PARENT_SAID_HIT;
+	if (r->joined)
+		return PARENT_SAID_JOIN;
+	return r->private ? PARENT_SAID_PASS : PARENT_SAID_MISS;
+}
+
+/* What a child is told besides. */
+static void put_for_child(const struct request *r, enum reason why, const uint8_t *digest, struct buf *b)
+{
+	parent_link_put_reply(b, source_of(r), server_load(r->server), why, digest);
+	CHECK_THAT(!b->full);
+}
+
 /* ---- log and counters ---- */
 
 /* The JSON log tells it too. */
@@ -101,7 +120,28 @@ static void keep_cache_status(struct request *r, struct span extra)
 			r->cache_status = arena_copy(&r->arena, span_from(span_upto(line, line.n - 1), 14));
 }
 
-static enum metric metric_of(const struct request *r)
+/* Where our own flight had it from. */
+static enum metric metric_of_way(const struct flight_told *told)
+{
+	static const enum metric of_parent[] = {
+		[PARENT_SAID_NOTHING] = METRIC_MISSES_PARENT, [PARENT_SAID_HIT] = METRIC_HITS_PARENT,
+		[PARENT_SAID_JOIN] = METRIC_JOINS_PARENT,     [PARENT_SAID_MISS] = METRIC_MISSES_PARENT,
+		[PARENT_SAID_PASS] = METRIC_MISSES_PARENT,
+	};
+
+	switch (told->way) {
+	case FLIGHT_SIBLING:
+		return told->growing ? METRIC_STREAMS_SIBLING : METRIC_HITS_SIBLING;
+	case FLIGHT_PARENT:
+		return of_parent[told->source];
+	case FLIGHT_DIRECT:
+		break;
+	}
+	return METRIC_MISSES;
+}
+
+/* Every request of a client counts under exactly one of these (tally.h). */
+static enum metric metric_of(const struct request *r, const struct flight_told *told)
 {
 	if (r->not_modified)
 		return METRIC_HITS_REVALIDATED;
@@ -111,9 +151,10 @@ static enum metric metric_of(const struct request *r)
 	case ACCESSLOG_TCP_MEM_HIT:
 	case ACCESSLOG_TCP_IMS_HIT:
 	case ACCESSLOG_TCP_INM_HIT:
-	case ACCESSLOG_TCP_HIT:
 	case ACCESSLOG_TCP_NEGATIVE_HIT:
 		return METRIC_HITS_MEMORY;
+	case ACCESSLOG_TCP_HIT:
+		return METRIC_HITS_DISK;
 	case ACCESSLOG_TCP_CF_HIT:
 		return METRIC_HITS_JOINED;
 	case ACCESSLOG_TCP_REFRESH_FAIL_OLD:
@@ -127,16 +168,37 @@ static enum metric metric_of(const struct request *r)
 	case ACCESSLOG_TCP_TUNNEL:
 		return METRIC_TUNNELS;
 	default:
-		return r->private ? METRIC_BYPASSES : METRIC_MISSES;
+		return r->private ? METRIC_BYPASSES : metric_of_way(told);
 	}
 }
 
-static enum accesslog_hier hier_of(const struct request *r)
+/* Whom our own flight has asked; an empty peer: nobody. */
+static void tell(const struct request *r, struct flight_told *out)
 {
-	bool asked = r->flight || r->peer[0];
+	if (r->flight)
+		flight_tell(r->flight, out);
+	else
+		*out = r->told;
+	if (r->result == ACCESSLOG_NONE || r->result == ACCESSLOG_TCP_DENIED)
+		out->peer[0] = '\0';
+}
 
-	return asked && r->result != ACCESSLOG_NONE && r->result != ACCESSLOG_TCP_DENIED ? ACCESSLOG_HIER_DIRECT
-											 : ACCESSLOG_HIER_NONE;
+/* As Squid spells it. */
+static enum accesslog_hier hier_of(const struct flight_told *told)
+{
+	if (!told->peer[0])
+		return ACCESSLOG_HIER_NONE;
+	switch (told->way) {
+	case FLIGHT_SIBLING:
+		return ACCESSLOG_HIER_SIBLING_HIT;
+	case FLIGHT_PARENT:
+		return told->source == PARENT_SAID_HIT || told->source == PARENT_SAID_JOIN
+			       ? ACCESSLOG_HIER_PARENT_HIT
+			       : ACCESSLOG_HIER_FIRSTUP_PARENT;
+	case FLIGHT_DIRECT:
+		break;
+	}
+	return ACCESSLOG_HIER_DIRECT;
 }
 
 static void put_url(const struct request *r, struct buf *b)
@@ -167,6 +229,27 @@ static const struct hdrs *head_fields(struct arena *a, const struct head *h)
 	return fields;
 }
 
+/* What goes to other nodes is no traffic of clients: it will be counted where it reaches one. */
+static void count_for_child(const struct request *r, uint64_t bytes)
+{
+	struct metrics *m = r->server->metrics;
+
+	metric_add(m, METRIC_CHILD_REQUESTS, 1);
+	metric_add(m, METRIC_CHILD_HITS, r->cached || r->joined);
+	metric_add(m, METRIC_BYTES_TO_CHILDREN, bytes);
+}
+
+static void count(const struct request *r, const struct flight_told *told, uint64_t bytes)
+{
+	struct metrics *m = r->server->metrics;
+
+	metric_add(m, METRIC_REQUESTS, 1);
+	metric_add(m, metric_of(r, told), 1);
+	metric_add(m, METRIC_BYTES_TO_CLIENTS, bytes);
+	if (r->cached || r->joined)
+		metric_add(m, METRIC_BYTES_FROM_CACHE, r->delivering ? r->deliver.body_sent : 0);
+}
+
 void answer_log(struct request *r, bool aborted)
 {
 	struct server *s = r->server;
@@ -182,23 +265,24 @@ void answer_log(struct request *r, bool aborted)
 		.status = r->status,
 		.bytes = bytes,
 		.method = r->head->method_name,
-		.hier = hier_of(r),
+		.user = client_user(r->client),
 		.request = &r->head->fields,
 		.request_id = r->id,
 	};
+	struct flight_told told;
 
-	metric_add(s->metrics, METRIC_REQUESTS, 1);
-	metric_add(s->metrics, metric_of(r), 1);
-	metric_add(s->metrics, METRIC_BYTES_TO_CLIENTS, bytes);
-	if (r->cached || r->joined)
-		metric_add(s->metrics, METRIC_BYTES_FROM_CACHE, r->delivering ? r->deliver.body_sent : 0);
+	tell(r, &told);
+	if (r->client->child)
+		count_for_child(r, bytes);
+	else
+		count(r, &told, bytes);
 	if (!accesslog_is_on(s->accesslog))
 		return;
 	put_url(r, &b);
 	line.url = buf_span(&b);
 	line.cache_status = r->cache_status;
-	if (line.hier == ACCESSLOG_HIER_DIRECT)
-		line.peer = span_str(r->flight ? flight_peer(r->flight) : r->peer);
+	line.hier = hier_of(&told);
+	line.peer = span_str(told.peer);
 	if (r->policy->log.headers && r->view.head)
 		line.reply = head_fields(&r->arena, r->view.head);
 	if (r->view.head)
@@ -250,6 +334,8 @@ void answer_entry(struct request *r, const struct entry_view *view)
 	r->view = *view;
 	head_ref(view->head);
 	put_extra(r, view->head, &b);
+	if (r->client->child)
+		put_for_child(r, REASON_NONE, view->phase == ENTRY_COMPLETE ? head_digest(view->head) : NULL, &b);
 	keep_cache_status(r, buf_span(&b));
 	ask.extra = buf_span(&b);
 	/* Upload unfinished: what comes behind the answer would be read as a request. */
@@ -312,12 +398,56 @@ static bool is_ours(enum reason why)
 	return why <= REASON_REQUEST_TIMEOUT || why == REASON_TOO_BUSY || why == REASON_SHUTTING_DOWN;
 }
 
+/* For the page. What a node asked for counts where it reaches a client, and only-if-cached is a question, no failure. */
+static void note(const struct request *r, enum reason why, struct span url)
+{
+	struct recent_event e = {
+		.word = reason_word(why),
+		.what = reason_sentence(why),
+		.status = r->delivering ? 0 : reason_status(why),
+		.url = r->url.host.n ? url : SPAN_NONE, /* what was not understood may hold a password */
+		.client = r->client->peer,
+		.now = loop_wall(r->server->loop),
+	};
+
+	if (!r->client->child && r->server->recent && why != REASON_ONLY_IF_CACHED)
+		recent_note(r->server->recent, &e);
+}
+
+/* Who takes the proxy for a site is led to the admin port, where that can be reached. */
+static void put_page_url(const struct request *r, struct buf *b)
+{
+	const struct addr *local = &r->client->local;
+	struct addr at = r->server->admin;
+	char text[ADDR_TEXT_BYTES];
+
+	if (!at.len || !addr_port(&at))
+		return;
+	if (addr_is_any(&at)) {
+		at = *local;
+		addr_set_port(&at, addr_port(&r->server->admin));
+	}
+	if (addr_is_loopback(&at) && !addr_is_loopback(local))
+		return;
+	buf_printf(b, "http://%s/", addr_format(&at, text));
+}
+
+static bool is_browser(const struct request *r)
+{
+	struct hdr_list it = {0};
+
+	while (hdr_next(&r->head->fields, HDR_ACCEPT, &it))
+		if (span_starts_icase(it.member, SPAN("text/html")))
+			return true;
+	return false;
+}
+
 void answer_error(struct request *r, enum reason why, struct span detail)
 {
 	char extra[EXTRA_BYTES];
 	struct buf e = buf_over(extra, sizeof(extra)), b = buf_over(r->server->room, DELIVER_ROOM_BYTES);
-	char url[URL_TEXT_BYTES];
-	struct buf u = buf_over(url, sizeof(url));
+	char url[URL_TEXT_BYTES], page_url[ADDR_TEXT_BYTES + 16];
+	struct buf u = buf_over(url, sizeof(url)), p = buf_over(page_url, sizeof(page_url));
 	bool malformed = why >= REASON_NOT_HTTP && why <= REASON_REQUEST_TIMEOUT;
 	/* After something malformed nobody knows where the next request would begin; nor behind a body that was not read. */
 	bool keep_alive = r->keep_alive && !malformed && r->head->body == HTTP1_BODY_NONE;
@@ -331,6 +461,9 @@ void answer_error(struct request *r, enum reason why, struct span detail)
 		.http10 = r->head->minor == 0,
 	};
 
+	put_url(r, &u);
+	page.url = span_upto(buf_span(&u), span_find(buf_span(&u), '?'));
+	note(r, why, page.url);
 	if (r->delivering) { /* too late for words: the transfer is cut */
 		client_close(r->client, STREAM_CUT);
 		return;
@@ -340,11 +473,16 @@ void answer_error(struct request *r, enum reason why, struct span detail)
 		r->result = ACCESSLOG_TCP_DENIED;
 	else if (is_ours(why))
 		r->result = ACCESSLOG_NONE;
-	put_url(r, &u);
-	page.url = span_upto(buf_span(&u), span_find(buf_span(&u), '?'));
 	put_extra(r, NULL, &e);
+	if (r->client->child)
+		put_for_child(r, why, NULL, &e);
 	keep_cache_status(r, buf_span(&e));
 	page.extra = buf_span(&e);
+	if (why == REASON_NOT_PROXY) {
+		put_page_url(r, &p);
+		page.page = buf_span(&p);
+		page.html = is_browser(r);
+	}
 	r->status = errpage_format(&b, &page);
 	send_own(r, &b, keep_alive);
 }

@@ -6,14 +6,21 @@
 #include "node/base/check.h"
 #include "node/base/mem.h"
 #include "node/net/stream_plain.h"
+#include "node/policy/access.h"
 #include "node/serve/contact.h"
 #include "node/serve/relay.h"
 #include "node/serve/request.h"
 #include "node/serve/tunnel.h"
+#include "parent/parent_tunnel.h"
+#include "node/tls/nodecert.h"
+#include "parent/parent_link.h"
 
 #define READ_BYTES ((size_t)4096)
+#define DRAIN_PATIENCE (2 * DUR_SECOND) /* for the first request of a connection that was made before the drain */
+#define CHILD_IDLE (90 * DUR_SECOND)    /* children keep idle links for 75 s: they close first */
 
 static void go_on(struct client *c);
+static void read_requests(struct client *c);
 
 static void on_ready(void *cookie, unsigned events)
 {
@@ -59,33 +66,87 @@ static void on_deadline(void *arg)
 
 /* ---- life ---- */
 
-void client_accept(struct server *s, enum client_door door, int fd, const struct addr *peer)
+/* False: no more connections. */
+static bool count_in(struct server *s)
 {
 	unsigned now = atomic_fetch_add(s->connections, 1) + 1;
-	struct client *c;
 
 	if (now > s->policy->limits.connections || s->draining) {
 		atomic_fetch_sub(s->connections, 1);
 		metric_add(s->metrics, METRIC_CONNECTIONS_REFUSED, 1);
-		close(fd);
-		return;
+		return false;
 	}
-	c = NEW(struct client);
+	metric_add(s->metrics, METRIC_CONNECTIONS, 1);
+	metric_add(s->metrics, METRIC_CONNECTIONS_NOW, 1);
+	return true;
+}
+
+/* Takes the stream. */
+static struct client *client_new(struct server *s, enum client_door door, struct stream *stream,
+				 const struct addr *peer)
+{
+	struct client *c = NEW(struct client);
+
 	c->magic = CLIENT_MAGIC;
 	c->server = s;
 	c->door = door;
 	c->state = CLIENT_FIRST_BYTES;
-	c->local.len = sizeof(c->local.in6);
-	getsockname(fd, &c->local.sa, &c->local.len);
 	addr_format_ip(peer, c->peer);
-	c->stream = stream_plain_new(s->loop, fd, peer);
+	c->stream = stream;
 	timer_init(&c->deadline, s->loop, on_deadline, c);
 	TAILQ_INSERT_TAIL(&s->clients, c, entry);
-	metric_add(s->metrics, METRIC_CONNECTIONS, 1);
-	metric_add(s->metrics, METRIC_CONNECTIONS_NOW, 1);
 	stream_set_handler(c->stream, on_ready, c);
+	return c;
+}
+
+void client_accept(struct server *s, enum client_door door, int fd, const struct addr *peer)
+{
+	struct client *c;
+
+	if (!count_in(s)) {
+		close(fd);
+		return;
+	}
+	c = client_new(s, door, stream_plain_new(s->loop, fd, peer), peer);
+	c->local.len = sizeof(c->local.in6);
+	getsockname(fd, &c->local.sa, &c->local.len);
 	client_expect_within(c, s->policy->limits.header_timeout);
 	stream_want(c->stream, STREAM_READ);
+}
+
+void client_take(struct server *s, enum client_door door, struct stream **stream, const struct node_name *who)
+{
+	struct client *c;
+
+	if (!count_in(s)) {
+		stream_close(stream, STREAM_CLEAN);
+		return;
+	}
+	c = client_new(s, door, *stream, stream_peer(*stream));
+	*stream = NULL;
+	c->child = NEW(struct node_name);
+	*c->child = *who;
+	c->local.in = (struct sockaddr_in){.sin_family = AF_INET};
+	addr_set_port(&c->local, s->cluster_port);
+	c->state = CLIENT_READING;
+	client_expect_within(c, CHILD_IDLE); /* links are made before they are needed */
+	read_requests(c);
+}
+
+enum reason client_admitted(const struct client *c)
+{
+	const struct server *s = c->server;
+	const struct fetch_cluster *cluster = s->fetcher.cluster;
+
+	if (!c->child)
+		return access_client_allowed(&s->policy->access, &stream_peer(c->stream)->sa) ? REASON_NONE
+											      : REASON_DENIED_CLIENT;
+	return parent_link_check_hop(&s->parsed.fields, span_str(cluster->name), span_str(cluster->node));
+}
+
+struct span client_user(const struct client *c)
+{
+	return c->child ? span_str(c->child->node) : SPAN_NONE;
 }
 
 void client_close(struct client *c, enum stream_end end)
@@ -101,11 +162,13 @@ void client_close(struct client *c, enum stream_end end)
 	}
 	relay_cancel(&c->relay);
 	dial_cancel(&c->dial);
+	parent_tunnel_cancel(&c->by_parent);
 	contact_cancel(&c->contact);
 	stream_close(&c->stream, end);
 	loop_defer_cancel(s->loop, &c->job);
 	timer_fini(&c->deadline);
 	free(c->tunnel);
+	free(c->child);
 	free(c->in);
 	TAILQ_REMOVE(&s->clients, c, entry);
 	atomic_fetch_sub(s->connections, 1);
@@ -232,13 +295,15 @@ static void await_request(struct client *c)
 
 	if (idle) {
 		drop_buffer(c);
-		if (c->server->draining) {
+		if (c->server->draining && c->served) {
 			client_close(c, STREAM_CLEAN);
 			return;
 		}
 	}
+	if (c->server->draining && !c->served)
+		client_expect_within(c, DRAIN_PATIENCE);
 	if (c->deadline.due == MONO_NEVER)
-		client_expect_within(c, idle ? l->idle_timeout : l->header_timeout);
+		client_expect_within(c, !idle ? l->header_timeout : c->child ? CHILD_IDLE : l->idle_timeout);
 	stream_want(c->stream, STREAM_READ);
 }
 
@@ -279,6 +344,7 @@ void client_answered(struct client *c, bool keep_alive)
 
 	CHECK(c, CLIENT_MAGIC);
 	c->request = NULL;
+	c->served = true;
 	c->state = CLIENT_READING;
 	timer_clear(&c->deadline);
 	if (!keep_alive || (s->draining && c->in_n == c->in_at)) {
@@ -318,12 +384,22 @@ static void go_on(struct client *c)
 	}
 }
 
+void client_drain(struct client *c)
+{
+	CHECK(c, CLIENT_MAGIC);
+	if (c->state == CLIENT_READING)
+		read_requests(c); /* what has come meanwhile is still answered */
+	else if (c->state == CLIENT_FIRST_BYTES && c->in_n == c->in_at)
+		client_expect_within(c, DRAIN_PATIENCE);
+}
+
 void client_enter_tunnel(struct client *c)
 {
 	struct server *s = c->server;
 
 	CHECK_THAT(c->tunnel != NULL);
 	c->tunnelled = true;
+	c->served = false;
 	c->state = CLIENT_FIRST_BYTES;
 	c->hello = (struct hello_scan){0};
 	client_expect_within(c, s->policy->limits.header_timeout);
@@ -333,6 +409,7 @@ void client_enter_tunnel(struct client *c)
 void client_upgraded(struct client *c, struct stream *s)
 {
 	c->stream = s;
+	c->served = false;
 	c->state = CLIENT_READING;
 	c->scanned = 0;
 	stream_set_handler(s, on_ready, c);

@@ -16,8 +16,10 @@
 enum client_door {
 	CLIENT_DOOR_PROXY, /* plain proxy: CONNECT is a blind tunnel */
 	CLIENT_DOOR_BUMP,
+	CLIENT_DOOR_CHILD, /* where other nodes ask this one as their parent: as PROXY, but for those with a certificate of the cluster */
 };
 
+struct node_name;
 struct request;
 struct relay;
 
@@ -26,7 +28,8 @@ struct client_tunnel {
 	struct url url;        /* scheme, host, port that they are for; spans into `text` */
 	struct span dial_host; /* whom to dial: as CONNECT said */
 	mono_us began;
-	char peer[ADDR_TEXT_BYTES]; /* of a blind tunnel, once connected */
+	char peer[ADDR_TEXT_BYTES]; /* of a blind tunnel, once connected: an address, or the name of a parent */
+	bool through_parent;
 	char text[2 * (URL_MAX_HOST + 1)];
 };
 
@@ -44,12 +47,14 @@ struct client {
 	struct server *server;
 	struct stream *stream;
 	enum client_door door;
+	struct node_name *child; /* who it is, at CLIENT_DOOR_CHILD alone; NULL: no node */
 	enum client_state state;
 	struct addr local;
 	char peer[ADDR_TEXT_BYTES];
 	struct client_tunnel *tunnel; /* NULL: requests come in absolute-form */
 	bool tunnelled;               /* CONNECT has been answered 200: first bytes decide what is inside */
 	bool ended;                   /* the client has closed its side */
+	bool served;                  /* has got an answer in what is spoken now: may be closed between two requests */
 	struct hello_scan hello;
 	char hello_name[HELLO_MAX_NAME + 1]; /* SNI of the innermost ClientHello */
 	char *in;                            /* read, not yet used: in_at .. in_n */
@@ -59,16 +64,23 @@ struct client {
 	struct request *request;
 	struct relay *relay;
 	struct contact_wait contact; /* a first contact that is waited for (certificate: origin) */
-	struct dial *dial;           /* tunnel.c: on its way for a CONNECT */
+	struct dial *dial;           /* tunnel.c: on its way for a CONNECT, as is the next */
+	struct parent_tunnel *by_parent;
 };
 
 #define CLIENT_MAGIC 0xc11e4701
 
 /* Takes the fd. */
 void client_accept(struct server *, enum client_door, int fd, const struct addr *peer);
+/* Takes the stream of a node that has shown its certificate: `who` (copied). Its requests come in absolute-form; access.clients is not
+ * asked; answers tell what parent_link.h says. */
+void client_take(struct server *, enum client_door, struct stream **, const struct node_name *who);
 
 /* The request has been answered; the next one may come, or the connection ends. */
 void client_answered(struct client *, bool keep_alive);
+/* The node drains: a connection between two requests ends, one that has not brought its first gets a little time for it. c may be
+ * gone afterwards. */
+void client_drain(struct client *);
 /* Ends the connection; c is gone afterwards. */
 void client_close(struct client *, enum stream_end);
 
@@ -85,6 +97,10 @@ enum client_read { CLIENT_READ_SOME, CLIENT_READ_NOTHING, CLIENT_READ_END, CLIEN
 enum client_read client_read_more(struct client *, size_t most);
 /* Bytes of the buffer have been used. */
 void client_used(struct client *, size_t n);
+/* May it ask here at all, with the request in server->parsed? By access.clients; a child by the way that its request has come. */
+enum reason client_admitted(const struct client *);
+/* For the access log: the name of a child, else empty. */
+struct span client_user(const struct client *);
 /* What to be woken for while a request is answered: request_ready is called. */
 void client_want(struct client *, unsigned events);
 /* The deadline of what the client has to do next. */

@@ -1,5 +1,9 @@
 /* Where the answer comes from: what is stored and good, else a flight, joined or begun. */
 #include "node/base/check.h"
+#include "node/cache/disk.h"
+#include "node/fetch/from_disk.h"
+#include "node/fetch/hostmood.h"
+#include "node/fetch/recall.h"
 #include "node/serve/request_internal.h"
 #include "proto/range.h"
 #include "proto/vary.h"
@@ -14,14 +18,20 @@ static void lookup(struct request *r);
 
 void lookup_leave(struct request *r)
 {
+	timer_clear(&r->patience);
 	entry_watch_stop(&r->watch);
 	if (r->flight)
-		memcpy(r->peer, flight_peer(r->flight), sizeof(r->peer));
+		flight_tell(r->flight, &r->told);
 	flight_leave(&r->flight);
 	entry_unref(&r->entry);
 }
 
 /* ---- beginning a flight ---- */
+
+static bool is_offline(const struct request *r)
+{
+	return hostmoods_are_offline(r->server->fetcher.moods, r->policy->cache.offline);
+}
 
 static void on_change(void *cookie)
 {
@@ -35,6 +45,8 @@ static void watch(struct request *r, struct entry *e)
 {
 	r->entry = e;
 	entry_watch_start(&r->watch, e, r->server->loop, 0, on_change, r);
+	if (r->stale && r->stale_on_error)
+		timer_set(&r->patience, mono_after(r->began, r->policy->cache.stale_patience));
 	client_want(r->client, STREAM_READ); /* to learn of a reset, and keep what is pipelined */
 }
 
@@ -49,6 +61,7 @@ static struct flight_ask flight_ask_of(struct request *r)
 		.store_id = r->store_id.text,
 		.dial_host = t ? t->dial_host : SPAN_NONE,
 		.client = span_str(r->client->peer),
+		.from_child = r->client->child != NULL,
 		.path = r->path,
 		.facts = r->facts,
 		.key = r->ask.key,
@@ -63,6 +76,8 @@ static void set_out(struct request *r, struct entry *e, bool store)
 	ask.entry = entry_ref(e);
 	ask.stale = store ? r->stale : NULL;
 	ask.store = ask.whole = store;
+	ask.spare = r->stale && r->stale_on_error;
+	ask.here_only = r->here_only;
 	ask.owner = &upload_owner;
 	ask.cookie = r;
 	watch(r, e);
@@ -73,7 +88,11 @@ static void set_out(struct request *r, struct entry *e, bool store)
 /* Not from the cache, and not for it. */
 static void pass(struct request *r, enum request_fwd fwd)
 {
-	if (r->policy->cache.offline) {
+	if (r->only) {
+		answer_error(r, REASON_ONLY_IF_CACHED, SPAN_NONE);
+		return;
+	}
+	if (is_offline(r)) {
 		answer_error(r, REASON_OFFLINE, SPAN_NONE);
 		return;
 	}
@@ -81,6 +100,36 @@ static void pass(struct request *r, enum request_fwd fwd)
 	r->fwd = fwd;
 	r->private = true;
 	set_out(r, index_private(r->server->fetcher.index), false);
+}
+
+static void join(struct request *r, struct entry *e)
+{
+	r->joined = true;
+	watch(r, e);
+	lookup_progress(r); /* what it has already is not told again */
+}
+
+/* Nothing good is stored, and it is not to be fetched for this one: there may be somebody else's fetch to join. */
+static void join_only(struct request *r)
+{
+	struct entry *e = index_find_any(r->server->fetcher.index, &r->ask, loop_now(r->server->loop));
+	struct entry_view view = {0};
+
+	if (e)
+		entry_look(e, &view);
+	head_unref(&view.head);
+	if (e && (view.phase == ENTRY_NEW || view.phase == ENTRY_FILLING)) {
+		request__keep(r);
+		join(r, e);
+		return;
+	}
+	if (e && e != r->stale && view.phase == ENTRY_COMPLETE) { /* published meanwhile */
+		entry_unref(&e);
+		lookup(r);
+		return;
+	}
+	entry_unref(&e);
+	answer_error(r, REASON_ONLY_IF_CACHED, SPAN_NONE);
 }
 
 /* Nothing good is stored: ask the origin, together with whoever asks for the same. */
@@ -91,6 +140,10 @@ static void fetch(struct request *r)
 	struct entry *e;
 	enum index_begin begun;
 
+	if (r->only) {
+		join_only(r);
+		return;
+	}
 	if (r->stale)
 		entry_look(r->stale, &view);
 	request__keep(r);
@@ -101,9 +154,7 @@ static void fetch(struct request *r)
 		lookup(r);
 		return;
 	case INDEX_JOINED:
-		r->joined = true;
-		watch(r, e);
-		lookup_progress(r); /* what it has already is not told again */
+		join(r, e);
 		return;
 	case INDEX_BEGUN:
 		set_out(r, e, true);
@@ -118,6 +169,8 @@ static void revalidate_aside(struct request *r, struct entry *stale, const struc
 	struct entry *e;
 	struct flight *f;
 
+	if (r->only || is_offline(r))
+		return;
 	switch (index_begin(r->server->fetcher.index, &r->ask, stale, head, true, &e)) {
 	case INDEX_JOINED: /* somebody is at it */
 		entry_unref(&e);
@@ -129,9 +182,25 @@ static void revalidate_aside(struct request *r, struct entry *stale, const struc
 	}
 	ask.entry = e;
 	ask.stale = stale;
-	ask.store = ask.whole = true;
+	ask.store = ask.whole = ask.spare = true;
 	f = flight_start(&r->server->fetcher, &ask);
 	flight_leave(&f);
+}
+
+/* What never gets stale may have been withdrawn at its origin. */
+static void look_for_recall(struct request *r, struct entry *e, const struct head *head, bool guarded)
+{
+	struct flight_ask ask;
+
+	if (head->terms.lifetime_s != FRESH_FOREVER_S || guarded || r->policy->cache.recall == POLICY_RECALL_KEEP)
+		return;
+	if (recall_is_marked(r->server->fetcher.recalls, &r->ask.key))
+		r->why = FRESH_WHY_RECALLED;
+	if (!recall_is_due(&r->ask.key, head, &r->policy->cache, loop_now(r->server->loop)) || r->only || is_offline(r))
+		return;
+	ask = flight_ask_of(r);
+	ask.stale = e;
+	recall_hit(&r->server->fetcher, &ask, head);
 }
 
 /* ---- what is stored ---- */
@@ -145,7 +214,7 @@ static void serve_stored(struct request *r, struct entry *e, struct entry_view *
 {
 	r->entry = entry_ref(e);
 	r->cached = true;
-	r->result = result;
+	r->result = r->loaded && result == ACCESSLOG_TCP_MEM_HIT ? ACCESSLOG_TCP_HIT : result;
 	atomic_fetch_add_explicit(&e->hits, 1, memory_order_relaxed);
 	answer_entry(r, view);
 }
@@ -168,12 +237,15 @@ static void found(struct request *r, struct entry *e, struct entry_view *view)
 	}
 	switch (admitted ? fresh_verdict(&view->head->terms, &r->facts.cc, here, &r->why) : FRESH_REVALIDATE) {
 	case FRESH_SERVE:
+		look_for_recall(r, e, view->head, view->guarded);
+		/* fall through */
 	case FRESH_SERVE_STALE:
 		serve_stored(r, e, view,
 			     view->head->terms.source == FRESH_WHY_NEGATIVE ? ACCESSLOG_TCP_NEGATIVE_HIT
 									    : ACCESSLOG_TCP_MEM_HIT);
 		return;
 	case FRESH_SERVE_AND_REVALIDATE:
+		metric_add(r->server->metrics, METRIC_HITS_WHILE_REVALIDATED, 1);
 		revalidate_aside(r, e, view->head);
 		serve_stored(r, e, view, ACCESSLOG_TCP_MEM_HIT);
 		return;
@@ -182,8 +254,11 @@ static void found(struct request *r, struct entry *e, struct entry_view *view)
 	}
 	if (!admitted)
 		r->why = FRESH_WHY_AUTHORIZATION;
-	if (r->policy->cache.offline && admitted) {
-		serve_stored(r, e, view, ACCESSLOG_TCP_OFFLINE_HIT);
+	if (is_offline(r)) {
+		if (admitted)
+			serve_stored(r, e, view, ACCESSLOG_TCP_OFFLINE_HIT);
+		else
+			answer_error(r, REASON_OFFLINE, SPAN_NONE);
 		return;
 	}
 	if (only_if_cached(r)) {
@@ -192,27 +267,34 @@ static void found(struct request *r, struct entry *e, struct entry_view *view)
 	}
 	r->stale_on_error = admitted && fresh_on_error(&view->head->terms, &r->facts.cc, here);
 	r->fwd = r->why == FRESH_WHY_REQUEST_NO_CACHE || r->why == FRESH_WHY_REQUEST_MAX_AGE ? FWD_REQUEST : FWD_STALE;
-	if (r->head->method == METHOD_HEAD) {
-		pass(r, r->fwd);
-		return;
-	}
 	entry_unref(&r->stale);
 	r->stale = entry_ref(e);
-	fetch(r);
+	if (r->head->method == METHOD_HEAD)
+		pass(r, r->fwd);
+	else
+		fetch(r);
+}
+
+/* Not read yet, or it would be in the index: a flight looks there first. */
+static bool is_on_disk(const struct request *r)
+{
+	const struct fetcher *c = &r->server->fetcher;
+
+	return c->disk && disk_has(c->disk, &r->ask.key);
 }
 
 static void not_found(struct request *r, enum request_fwd fwd)
 {
-	if (only_if_cached(r)) {
-		answer_error(r, REASON_ONLY_IF_CACHED, SPAN_NONE);
+	if (only_if_cached(r))
+		r->here_only = REASON_ONLY_IF_CACHED;
+	else if (is_offline(r))
+		r->here_only = REASON_OFFLINE;
+	if (r->here_only && !is_on_disk(r)) {
+		answer_error(r, r->here_only, SPAN_NONE);
 		return;
 	}
-	if (r->head->method == METHOD_HEAD) {
+	if (r->head->method == METHOD_HEAD && !r->here_only) {
 		pass(r, fwd);
-		return;
-	}
-	if (r->policy->cache.offline) {
-		answer_error(r, REASON_OFFLINE, SPAN_NONE);
 		return;
 	}
 	entry_unref(&r->stale);
@@ -254,7 +336,11 @@ static void lookup(struct request *r)
 		return;
 	}
 	e = index_lookup(s->fetcher.index, &r->ask, loop_now(s->loop), &other_variant);
-	if (!e && range_goes_alone(r)) {
+	if (!e) {
+		e = from_disk_now(&s->fetcher, &r->ask);
+		r->loaded = e != NULL;
+	}
+	if (!e && range_goes_alone(r) && !is_on_disk(r)) {
 		pass(r, FWD_URI_MISS);
 		return;
 	}
@@ -306,7 +392,7 @@ static void look_again(struct request *r)
 	lookup(r);
 }
 
-static void serve_stale(struct request *r)
+static void serve_stale(struct request *r, enum fresh_why why)
 {
 	struct entry_view view;
 	struct entry *e = r->stale;
@@ -314,11 +400,20 @@ static void serve_stale(struct request *r)
 	r->stale = NULL;
 	lookup_leave(r);
 	entry_look(e, &view);
-	r->why = FRESH_WHY_IF_ERROR;
-	r->joined = false;
+	r->why = why;
+	r->joined = r->private = false;
 	serve_stored(r, e, &view, ACCESSLOG_TCP_REFRESH_FAIL_OLD);
 	head_unref(&view.head);
 	entry_unref(&e);
+}
+
+/* The origin has not even begun to answer: the flight goes on without us. */
+void lookup_lose_patience(struct request *r)
+{
+	if (r->delivering || !r->stale || !r->stale_on_error)
+		return;
+	metric_add(r->server->metrics, METRIC_HITS_SLOW, 1);
+	serve_stale(r, FRESH_WHY_IF_SLOW);
 }
 
 static void ended_without(struct request *r, const struct entry_view *view)
@@ -332,6 +427,10 @@ static void ended_without(struct request *r, const struct entry_view *view)
 		r->stale = NULL;
 		look_again(r);
 		return;
+	case ENTRY_LOADED:
+		r->loaded = true;
+		look_again(r);
+		return;
 	case ENTRY_FILLED:
 		look_again(r);
 		return;
@@ -340,12 +439,18 @@ static void ended_without(struct request *r, const struct entry_view *view)
 	}
 	if (view->why == REASON_NONE) /* an upgrade: upload.c has it */
 		return;
-	if (r->joined && view->why == REASON_ABORTED) { /* the one who began has left, and the flight with it */
+	/* The one who began has left, and the flight with it; or wanted nothing from elsewhere. */
+	if (r->joined && (view->why == REASON_ABORTED || (view->why == REASON_ONLY_IF_CACHED && !r->here_only))) {
+		look_again(r);
+		return;
+	}
+	/* It could have been given what is stale, we cannot: we ask in earnest. */
+	if (r->joined && view->why == REASON_HELD_BACK && !(r->stale && r->stale_on_error)) {
 		look_again(r);
 		return;
 	}
 	if (r->stale && r->stale_on_error) {
-		serve_stale(r);
+		serve_stale(r, FRESH_WHY_IF_ERROR);
 		return;
 	}
 	entry_detail(r->entry, detail);
@@ -382,7 +487,7 @@ static enum accesslog_result fetched_result(const struct request *r)
 		return ACCESSLOG_TCP_CF_HIT;
 	if (r->fwd == FWD_REQUEST)
 		return ACCESSLOG_TCP_CLIENT_REFRESH_MISS;
-	return r->stale ? ACCESSLOG_TCP_REFRESH_MODIFIED : ACCESSLOG_TCP_MISS;
+	return r->stale && !r->private ? ACCESSLOG_TCP_REFRESH_MODIFIED : ACCESSLOG_TCP_MISS;
 }
 
 static void head_came(struct request *r, struct entry_view *view)
@@ -393,7 +498,7 @@ static void head_came(struct request *r, struct entry_view *view)
 		return;
 	}
 	if (r->stale && r->stale_on_error && is_origin_failure(view->head->status)) {
-		serve_stale(r);
+		serve_stale(r, FRESH_WHY_IF_ERROR);
 		return;
 	}
 	r->result = fetched_result(r);

@@ -1,15 +1,25 @@
 #include <stdlib.h>
 
 #include "node/base/check.h"
+#include "node/fetch/from_disk.h"
 #include "node/policy/access.h"
 #include "node/policy/classrule.h"
 #include "node/serve/request_internal.h"
 #include "node/serve/tunnel.h"
+#include "parent/parent_link.h"
 #include "proto/http1_keep.h"
 
 #define MOST_PIPELINED_BYTES ((size_t)16 * 1024) /* of later requests, while one is answered */
 
 /* ---- life ---- */
+
+static void on_patience(void *arg)
+{
+	struct request *r = arg;
+
+	CHECK(r, REQUEST_MAGIC);
+	lookup_lose_patience(r);
+}
 
 static struct request *request_new(struct client *c)
 {
@@ -24,6 +34,7 @@ static struct request *request_new(struct client *c)
 	r->id = atomic_fetch_add_explicit(s->request_ids, 1, memory_order_relaxed);
 	r->head = &s->parsed;
 	r->keep_alive = s->parsed.keep_alive && !s->draining;
+	timer_init(&r->patience, s->loop, on_patience, r);
 	c->request = r;
 	return r;
 }
@@ -33,6 +44,7 @@ void request__free(struct request *r)
 	CHECK(r, REQUEST_MAGIC);
 	loop_defer_cancel(r->server->loop, &r->job);
 	lookup_leave(r);
+	timer_fini(&r->patience);
 	if (r->delivering)
 		deliver_end(&r->deliver);
 	head_unref(&r->view.head);
@@ -139,14 +151,16 @@ static enum reason recv_request(struct request *r)
 static enum reason access_request(struct request *r)
 {
 	const struct policy_access *a = &r->policy->access;
-	const struct sockaddr *peer = &stream_peer(r->client->stream)->sa;
+	const struct client *c = r->client;
+	enum reason why = client_admitted(c);
 
-	if (!access_client_allowed(a, peer))
-		return REASON_DENIED_CLIENT;
-	if (r->head->method == METHOD_PURGE)
-		return access_purge_allowed(a, peer) ? REASON_NONE : REASON_DENIED_METHOD;
+	if (why)
+		return why;
+	if (r->head->method == METHOD_PURGE) /* nodes have a way of their own, with a signature */
+		return !c->child && access_purge_allowed(a, &stream_peer(c->stream)->sa) ? REASON_NONE
+											 : REASON_DENIED_METHOD;
 	/* Inside a tunnel the port has been checked at its CONNECT. */
-	if (!r->client->tunnel && !access_port_allowed(a, r->url.port, false))
+	if (!c->tunnel && !access_port_allowed(a, r->url.port, false))
 		return REASON_DENIED_PORT;
 	if (!access_host_allowed(a, r->url.host))
 		return REASON_DENIED_HOST;
@@ -154,26 +168,6 @@ static enum reason access_request(struct request *r)
 }
 
 /* ---- classify ---- */
-
-static void apply_class_rule(struct request *r)
-{
-	const struct policy_class_rule *rule = classrule_find(&r->policy->cache, r->url.host, r->store_id.path);
-
-	if (!rule)
-		return;
-	switch (rule->class) {
-	case POLICY_CLASS_IMMUTABLE:
-		r->path.class = PATH_IMMUTABLE;
-		break;
-	case POLICY_CLASS_MUTABLE:
-		r->path.class = PATH_MUTABLE;
-		r->path.ttl_s = rule->ttl ? (uint32_t)(rule->ttl / 1000) : PATH_MUTABLE_TTL_S;
-		break;
-	case POLICY_CLASS_PASS:
-		r->path.class = PATH_PASS;
-		break;
-	}
-}
 
 static enum reason classify(struct request *r)
 {
@@ -185,7 +179,7 @@ static enum reason classify(struct request *r)
 	if (b.full)
 		return REASON_URL_TOO_LONG;
 	pathclass_of(r->store_id.path, r->store_id.query, &r->head->fields, &r->path);
-	apply_class_rule(r);
+	classrule_apply(&r->policy->cache, r->url.host, r->store_id.path, &r->path);
 	read_facts(r);
 	r->ask.request = &r->head->fields;
 	key_make(&r->ask.key, s->salt, r->store_id.text);
@@ -196,7 +190,7 @@ static enum reason classify(struct request *r)
 
 static void purge(struct request *r)
 {
-	unsigned n = index_purge(r->server->fetcher.index, &r->ask.key);
+	unsigned n = from_disk_purge(&r->server->fetcher, &r->ask.key);
 
 	metric_add(r->server->metrics, METRIC_PURGED, n);
 	answer_text(r, n ? 200 : 404, SPAN("text/plain"), n ? SPAN("purged\n") : SPAN("not in cache\n"));
@@ -223,6 +217,8 @@ void request_begin(struct client *c)
 		answer_error(r, why, SPAN_NONE);
 		return;
 	}
+	if (c->child)
+		r->only = parent_link_is_only(&r->head->fields);
 	if (r->head->method == METHOD_PURGE)
 		purge(r);
 	else

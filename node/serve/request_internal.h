@@ -47,12 +47,17 @@ struct request {
 	struct entry *validated; /* the origin has just said that it is good */
 	struct flight *flight;   /* begun by us */
 	struct entry_watch watch;
+	bool only; /* a child's hedge: it may find something, but not have it fetched */
 	bool joined, private, cached, looked_up_hit, alone, stale_on_error, not_modified, failed;
+	bool loaded; /* it was brought from disk for us */
 	unsigned rounds;
+	enum reason
+		here_only; /* why it is not to be had from elsewhere (only-if-cached, offline); REASON_NONE: it may */
 	enum fresh_why why;
 	enum request_fwd fwd;
 	enum accesslog_result result;
 	struct deferred job;
+	struct timer patience; /* set while something stale could be served instead (cache.stale_patience) */
 
 	/* giving it */
 	bool delivering;
@@ -61,8 +66,8 @@ struct request {
 	struct entry_view view; /* of what is delivered; holds a reference to the head */
 	uint64_t own_bytes;     /* of an answer of our own */
 	int status;
-	struct span cache_status;   /* for the log; in the arena */
-	char peer[ADDR_TEXT_BYTES]; /* whom our flight asked */
+	struct span cache_status; /* for the log; in the arena */
+	struct flight_told told;  /* whom our flight has asked, once it is over for us */
 };
 
 #define REQUEST_MAGIC 0x4e90e571
@@ -75,6 +80,8 @@ void request__free(struct request *);
 void lookup_begin(struct request *);
 /* The entry that is waited for has changed. */
 void lookup_progress(struct request *);
+/* r->patience is over. */
+void lookup_lose_patience(struct request *);
 void lookup_leave(struct request *); /* lets go of entry, watch and flight */
 
 /* answer.c */

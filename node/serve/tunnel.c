@@ -1,15 +1,20 @@
 #include "node/serve/tunnel.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "node/base/check.h"
 #include "node/base/mem.h"
+#include "node/fetch/hostmood.h"
 #include "node/policy/access.h"
 #include "node/policy/bumprule.h"
 #include "node/serve/contact.h"
 #include "node/serve/request.h"
 #include "node/tls/mint.h"
 #include "node/tls/stream_tls.h"
+#include "parent/parent_tunnel.h"
+
+#define TUNNEL_FIRST_BYTES (PARENT_TUNNEL_FIRST_BYTES + 64)
 
 static void bump_with_leaf(struct client *c, const struct origin_cert *mimic);
 
@@ -64,6 +69,21 @@ static void refuse_tunnel(struct client *c, const struct dial_report *report)
 	request_refuse_with(c, report->why, span_str(report->detail));
 }
 
+/* The way is open; `first` has come from the other side already. */
+static void relay_with(struct client *c, struct stream *s, struct span first)
+{
+	char room[TUNNEL_FIRST_BYTES];
+	struct buf b = buf_over(room, sizeof(room));
+
+	metric_add(c->server->metrics, METRIC_TUNNELS, 1);
+	/* A tunnel that was bumped on the outside and whose content turned out to be no TLS has had its 200 already. */
+	if (!c->tunnelled)
+		buf_put(&b, established);
+	buf_put(&b, first);
+	CHECK_THAT(!b.full);
+	client_begin_relay(c, s, buf_span(&b));
+}
+
 static void on_tunnel_dialled(void *cookie, struct stream *s, const struct dial_report *report)
 {
 	struct client *c = cookie;
@@ -74,21 +94,81 @@ static void on_tunnel_dialled(void *cookie, struct stream *s, const struct dial_
 		refuse_tunnel(c, report);
 		return;
 	}
-	metric_add(c->server->metrics, METRIC_TUNNELS, 1);
 	if (report->addr.len)
 		addr_format_ip(&report->addr, c->tunnel->peer);
-	/* A tunnel that was bumped on the outside and whose content turned out to be no TLS has had its 200 already. */
-	client_begin_relay(c, s, c->tunnelled ? SPAN_NONE : established);
+	relay_with(c, s, SPAN_NONE);
+}
+
+static bool is_offline(const struct server *s)
+{
+	return hostmoods_are_offline(s->fetcher.moods, s->policy->cache.offline);
+}
+
+static void dial_direct(struct client *c)
+{
+	struct dial_target target = {.host = c->tunnel->dial_host, .port = c->tunnel->url.port};
+
+	c->dial = dial_start(c->server->fetcher.dialer, &target, c->server->policy, on_tunnel_dialled, c);
+}
+
+static void on_parent_answered(void *cookie, struct stream *s, struct span first, enum reason why, const char *detail,
+			       const char *parent)
+{
+	struct client *c = cookie;
+	struct dial_report report = {.why = why};
+	struct buf b = buf_over(report.detail, sizeof(report.detail) - 1);
+
+	CHECK(c, CLIENT_MAGIC);
+	c->by_parent = NULL;
+	if (!s && why == REASON_PARENT_DOWN && c->server->policy->cluster.on_parent_failure == POLICY_PARENT_DIRECT) {
+		dial_direct(c);
+		return;
+	}
+	if (!s) {
+		buf_put(&b, span_upto(span_str(detail), sizeof(report.detail) - 1));
+		refuse_tunnel(c, &report);
+		return;
+	}
+	snprintf(c->tunnel->peer, sizeof(c->tunnel->peer), "%.*s", (int)sizeof(c->tunnel->peer) - 1, parent);
+	c->tunnel->through_parent = true;
+	relay_with(c, s, first);
+}
+
+/* Through the parents, if there are any, and this is not one itself that a child has sent here. */
+static bool goes_by_parent(const struct client *c)
+{
+	const struct fetch_cluster *cluster = c->server->fetcher.cluster;
+
+	return cluster && c->server->policy->cluster.tunnels && !c->child && parent_set_count(cluster->parents) > 0;
+}
+
+static void ask_parent(struct client *c)
+{
+	const struct fetch_cluster *cluster = c->server->fetcher.cluster;
+	struct parent_tunnel_ask ask = {
+		.host = c->tunnel->dial_host,
+		.port = c->tunnel->url.port,
+		.cluster = span_str(cluster->name),
+		.self = span_str(cluster->node),
+	};
+
+	c->by_parent = parent_tunnel_start(c->server->loop, cluster->dns, cluster->tls, cluster->parents, &ask,
+					   on_parent_answered, c);
 }
 
 static void dial_blindly(struct client *c)
 {
-	struct dial_target target = {.host = c->tunnel->dial_host, .port = c->tunnel->url.port};
-
+	if (is_offline(c->server)) {
+		refuse_tunnel(c, &(struct dial_report){.why = REASON_OFFLINE});
+		return;
+	}
 	c->state = CLIENT_HANDSHAKE;
 	stream_want(c->stream, 0);
 	client_expect_within(c, 0);
-	c->dial = dial_start(c->server->fetcher.dialer, &target, c->server->policy, on_tunnel_dialled, c);
+	if (goes_by_parent(c))
+		ask_parent(c);
+	else
+		dial_direct(c);
 }
 
 /* What the CA must not sign for (its name constraints) is left out of the bump like what bump.only leaves out. */
@@ -154,9 +234,10 @@ void tunnel_connect(struct client *c)
 enum reason tunnel_access(struct client *c, const struct url *url)
 {
 	const struct policy_access *a = &c->server->policy->access;
+	enum reason why = client_admitted(c);
 
-	if (!access_client_allowed(a, &stream_peer(c->stream)->sa))
-		return REASON_DENIED_CLIENT;
+	if (why)
+		return why;
 	if (!access_port_allowed(a, url->port, true))
 		return REASON_DENIED_PORT;
 	if (!access_host_allowed(a, url->host))
@@ -165,6 +246,20 @@ enum reason tunnel_access(struct client *c, const struct url *url)
 }
 
 /* ---- the handshake ---- */
+
+static void note_rejected(const struct client *c)
+{
+	struct recent_event e = {
+		.word = "ca-not-trusted",
+		.what = "the client does not trust the CA",
+		.url = c->tunnel ? c->tunnel->url.host : SPAN_NONE,
+		.client = c->peer,
+		.now = loop_wall(c->server->loop),
+	};
+
+	if (c->server->recent)
+		recent_note(c->server->recent, &e);
+}
 
 static void log_rejected(struct client *c, struct stream *s)
 {
@@ -176,6 +271,7 @@ static void log_rejected(struct client *c, struct stream *s)
 		return;
 	}
 	metric_add(c->server->metrics, METRIC_TLS_CLIENT_REJECTED, 1);
+	note_rejected(c);
 	log_line(
 		c->server->log, LOG_WARNING, "tls",
 		"%s does not trust the CA (alert \"%s\", host %.*s): run its program with the settings of `pmcachectl env`, or add the "
@@ -265,6 +361,10 @@ static void bump(struct client *c)
 	if (known) {
 		bump_with_leaf(c, known);
 		names_origin_unref(&known);
+		return;
+	}
+	if (is_offline(s)) {
+		bump_with_leaf(c, NULL);
 		return;
 	}
 	c->state = CLIENT_HANDSHAKE;
@@ -378,7 +478,8 @@ void tunnel_log(struct client *c, enum reason why, uint64_t bytes)
 		.status = why ? reason_status(why) : 200,
 		.bytes = bytes,
 		.method = SPAN("CONNECT"),
-		.hier = ACCESSLOG_HIER_DIRECT,
+		.user = client_user(c),
+		.hier = t->through_parent ? ACCESSLOG_HIER_FIRSTUP_PARENT : ACCESSLOG_HIER_DIRECT,
 		.peer = span_str(t->peer),
 		.request_id = atomic_fetch_add(s->request_ids, 1),
 	};

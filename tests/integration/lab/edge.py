@@ -57,7 +57,7 @@ def free_ports(n):
 
 
 def yaml(value, indent=0):
-    """Block YAML of nested dicts; lists in flow form; strings quoted where they need it."""
+    """Block YAML of nested dicts; lists, and dicts in them, in flow form; strings quoted where they need it."""
     if isinstance(value, dict):
         out = []
         for k, v in value.items():
@@ -67,13 +67,17 @@ def yaml(value, indent=0):
                 out.append(f"{' ' * indent}{k}: {yaml(v)}\n")
         return "".join(out) if out else "{}"
     if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(yaml(v) for v in value) + "]"
+        return "[" + ", ".join(flow(v) if isinstance(v, dict) else yaml(v) for v in value) + "]"
     if value is True or value is False:
         return "on" if value else "off"
     if isinstance(value, (int, float)):
         return str(value)
     text = str(value)
     return text if re.fullmatch(r"[A-Za-z0-9_./%][A-Za-z0-9_./%-]*", text) else json.dumps(text)
+
+
+def flow(value):
+    return "{" + ", ".join(f"{k}: {yaml(v)}" for k, v in value.items()) + "}"
 
 
 def merge(base, more):
@@ -102,6 +106,9 @@ class LogLine:
 
 
 class Edge:
+    host = "127.0.0.1"  # where its clients reach it
+    wrap = ()  # words before the daemon, of this edge alone
+
     def __init__(self, folder, certs, names, conf=None, conf_text=None, start=True, state=None, drop=()):
         self.folder = Path(folder)
         self.state = Path(state) if state else self.folder / "state"
@@ -164,7 +171,7 @@ class Edge:
             if k.lower().endswith("_proxy"):
                 del env[k]
         self.stderr_text = ""
-        self.process = subprocess.Popen([*WRAP, str(PMCACHED), "-c", str(self.config_file), *args],
+        self.process = subprocess.Popen([*self.wrap, *WRAP, str(PMCACHED), "-c", str(self.config_file), *args],
                                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                                         env=env, cwd=self.folder)
         self._reader = threading.Thread(target=self._read_stderr, args=(self.process.stderr,), daemon=True)
@@ -197,7 +204,7 @@ class Edge:
                 code, self.process = self.process.returncode, None
                 raise EdgeFailed(code, self.stderr_text)
             try:
-                socket.create_connection(("127.0.0.1", doors[0]), timeout=1).close()
+                socket.create_connection((self.host, doors[0]), timeout=1).close()
                 doors.pop(0)
             except OSError:
                 if time.monotonic() > end:
@@ -290,16 +297,16 @@ class Edge:
     def port(self, door):
         return {"bump": self.bump_port, "proxy": self.proxy_port, "admin": self.admin_port}[door]
 
-    def connect(self, door="bump", host="127.0.0.1"):
-        return connect(host, self.port(door))
+    def connect(self, door="bump", host=None):
+        return connect(host or self.host, self.port(door))
 
-    def connect_tls(self, host="127.0.0.1", name="localhost", alpn=None):
+    def connect_tls(self, host=None, name="localhost", alpn=None):
         """TLS to the proxy itself, verified with its CA."""
         c = self.connect("bump", host)
         c.wire = TlsWire(c.wire, client_context(self.ca_file, alpn), name)
         return c
 
-    def tunnel(self, authority, door="bump", version="HTTP/1.1", over=None, host="127.0.0.1", headers=None):
+    def tunnel(self, authority, door="bump", version="HTTP/1.1", over=None, host=None, headers=None):
         """CONNECT, answered 200; what follows is the caller's."""
         c = over or self.connect(door, host)
         if headers is None:
@@ -324,7 +331,7 @@ class Edge:
         """(client, target) ready to send requests for the origin of this URL, by absolute-form or bumped."""
         u = urlsplit(url)
         if u.scheme == "http":
-            c = self.connect(door, more.get("host", "127.0.0.1"))
+            c = self.connect(door, more.get("host"))
             return c, url
         authority = u.netloc if u.port else f"{u.netloc}:443"
         return self.bumped(authority, **more), (u.path or "/") + (f"?{u.query}" if u.query else "")

@@ -3,6 +3,7 @@
 import pytest
 
 from .certs import NAMES
+from .cluster import Cluster
 from .edge import Edge
 from .origin import Origin
 
@@ -12,6 +13,7 @@ class Makers:
 
     def __init__(self, certs, tmp):
         self.certs, self.tmp, self.origins, self.edges, self.made = certs, tmp, [], [], 0
+        self.names = NAMES
 
     def origin(self, tls=True, pair=None, **more):
         o = Origin(pair=(pair or self.certs.good()) if tls else None, **more)
@@ -25,6 +27,13 @@ class Makers:
         e = Edge(folder, self.certs, NAMES, conf, **more)
         self.edges.append(e)
         return e
+
+    def cluster(self, edges=2, parents=0, conf=None, hosts=None):
+        """Certificates and keys for so many nodes (cluster.py); started by the test."""
+        self.made += 1
+        folder = self.tmp / f"cluster{self.made}"
+        folder.mkdir()
+        return Cluster(self, folder, edges, parents, conf, hosts)
 
     def end(self):
         faults = []

@@ -78,12 +78,42 @@ static void the_leap_day_and_before_1970(void **state)
 					       "\"1970-01-01T00:00:00.000Z\"")));
 }
 
+static void ratios(void **state)
+{
+	static const struct {
+		uint64_t part, whole;
+		const char *text;
+	} rows[] = {
+		{0, 0, "null"},
+		{5, 0, "null"},
+		{0, 3, "0.0000"},
+		{1, 3, "0.3333"},
+		{2, 3, "0.6667"},
+		{3, 3, "1.0000"},
+		{7, 2, "3.5000"},
+		{1, 1000000, "0.0000"},
+		{UINT64_MAX, UINT64_MAX, "1.0000"},
+		{UINT64_MAX / 4, UINT64_MAX, "0.2500"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char out[64];
+		struct buf b = buf_over(out, sizeof(out) - 1);
+
+		json_put_ratio(&b, rows[i].part, rows[i].whole);
+		out[b.n] = '\0';
+		assert_string_equal(rows[i].text, out);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(strings),
 		cmocka_unit_test(times),
 		cmocka_unit_test(the_leap_day_and_before_1970),
+		cmocka_unit_test(ratios),
 	};
 
 	return cmocka_run_group_tests_name("json", tests, NULL, NULL);

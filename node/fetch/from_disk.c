@@ -1,0 +1,206 @@
+#include "node/fetch/from_disk.h"
+
+#include <stdlib.h>
+
+#include "node/base/check.h"
+#include "node/base/mem.h"
+#include "node/cache/disk.h"
+#include "node/cache/disk_file.h"
+#include "node/cache/disk_writer.h"
+#include "node/fetch/flight_internal.h"
+#include "node/net/work.h"
+
+/* ---- into the index ---- */
+
+static struct entry *entry_of(const struct fetcher *c, struct disk_file *file)
+{
+	struct key key = disk_file_key(file);
+	struct entry_terms terms = {
+		.stored = true,
+		.guarded = disk_file_is_guarded(file),
+		.shared = true,
+		.variant = disk_file_variant(file),
+	};
+	struct entry *e = index_entry(c->index, &key);
+
+	entry_set_head(e, disk_file_head(file), &terms);
+	return e;
+}
+
+/* False: there is no room in memory. */
+static bool copy_body(const struct fetcher *c, struct entry *e, const char *bytes, size_t n, uint64_t *charged)
+{
+	while (n) {
+		uint64_t more = 0;
+		size_t room;
+		char *p = body_room(&e->body, body_length(&e->body) + n, &room, &more);
+
+		if (!p || !c->store->ops->reserve(c->store, more))
+			return false;
+		*charged += more;
+		if (room > n)
+			room = n;
+		memcpy(p, bytes, room);
+		body_publish(&e->body, room);
+		bytes += room;
+		n -= room;
+	}
+	return true;
+}
+
+/* The published entry, with a reference; NULL: no room, or it was purged while it was read. `pending`: whose place it takes, or NULL. */
+static struct entry *publish(const struct fetcher *c, struct disk_file *file, const char *bytes, size_t n,
+			     struct entry *pending)
+{
+	struct entry *e = entry_of(c, file);
+	uint64_t charged = 0;
+
+	if (!copy_body(c, e, bytes, n, &charged))
+		goto no;
+	entry_end(e, ENTRY_FILLED, REASON_NONE, c->loop);
+	if (!index_publish_for(c->index, e, pending))
+		goto no;
+	c->store->ops->keep(c->store, e, charged);
+	disk_hit(c->disk, file, 1);
+	metric_add(c->metrics, METRIC_DISK_LOADS, 1);
+	if (!disk_has(c->disk, &e->key)) /* purged after we had looked there */
+		index_remove(c->index, e);
+	return e;
+no:
+	c->store->ops->release(c->store, charged);
+	entry_unref(&e);
+	return NULL;
+}
+
+/* ---- at once ---- */
+
+struct entry *from_disk_now(const struct fetcher *c, const struct index_ask *ask)
+{
+	struct disk_file *file = NULL;
+	struct entry *e = NULL;
+	const char *bytes;
+	size_t n;
+
+	if (!c->disk || !disk_has(c->disk, &ask->key) || disk_find_now(c->disk, ask, &file) != DISK_FILE)
+		return NULL;
+	bytes = disk_file_small(file, &n);
+	if (bytes)
+		e = publish(c, file, bytes, n, NULL);
+	disk_file_unref(&file);
+	return e;
+}
+
+void from_disk_keep(const struct fetcher *c, struct entry *e)
+{
+	if (c->disk)
+		disk_keep(c->disk, e, loop_wall(c->loop));
+}
+
+unsigned from_disk_purge(const struct fetcher *c, const struct key *key)
+{
+	unsigned in_memory = index_purge(c->index, key), on_disk = c->disk ? disk_purge(c->disk, key) : 0;
+
+	return in_memory > on_disk ? in_memory : on_disk; /* as a rule the same ones */
+}
+
+/* ---- by a worker, for a flight ---- */
+
+/* The body of one file, read whole. */
+struct loading {
+	struct flight *flight;
+	struct disk_file *file;
+	char *bytes;
+	size_t n;
+	bool good;
+};
+
+static void loading_free(struct loading *l)
+{
+	disk_file_unref(&l->file);
+	free(l->bytes);
+	free(l);
+}
+
+static void read_body(void *arg)
+{
+	struct loading *l = arg;
+	size_t at = 0, got;
+
+	while (at < l->n) {
+		if (disk_file_read(l->file, at, l->bytes + at, l->n + DISK_CHUNK_BYTES - at, &got) != DISK_READ_SOME ||
+		    !got)
+			return;
+		at += got;
+	}
+	l->good = at == l->n;
+}
+
+static void on_body(void *arg)
+{
+	struct loading *l = arg;
+	struct flight *f = l->flight;
+	struct entry *e = NULL;
+
+	CHECK(f, FLIGHT_MAGIC);
+	f->disk_jobs--;
+	if (!f->ended && l->good)
+		e = publish(f->fetcher, l->file, l->bytes, l->n, f->entry);
+	loading_free(l);
+	if (f->ended) {
+		flight__free_if_done(f);
+		return;
+	}
+	if (!e) {
+		route_on(f);
+		return;
+	}
+	entry_unref(&e);
+	flight__end(f, ENTRY_LOADED, REASON_NONE);
+}
+
+static void load(struct flight *f, struct disk_file *file)
+{
+	struct loading *l = NEW(struct loading);
+
+	l->flight = f;
+	l->file = file;
+	l->n = (size_t)disk_file_length(file);
+	l->bytes = mem_try(l->n + DISK_CHUNK_BYTES);
+	f->disk_jobs++;
+	if (l->bytes && work_start(f->fetcher->work, read_body, f->fetcher->loop, on_body, l) == 0)
+		return;
+	f->disk_jobs--;
+	loading_free(l);
+	route_on(f);
+}
+
+static void on_found(void *cookie, struct disk_file *file)
+{
+	struct flight *f = cookie;
+
+	CHECK(f, FLIGHT_MAGIC);
+	f->disk_jobs--;
+	if (f->ended) {
+		disk_file_unref(&file);
+		flight__free_if_done(f);
+	} else if (file && disk_file_length(file) <= f->policy->cache.memory_max_object) {
+		load(f, file);
+	} else {
+		disk_file_unref(&file);
+		route_on(f);
+	}
+}
+
+bool from_disk_begin(struct flight *f)
+{
+	const struct fetcher *c = f->fetcher;
+	struct index_ask ask = {.key = f->key, .who = f->who, .request = &f->request->fields};
+
+	if (!c->disk || !f->store || f->stale || !disk_has(c->disk, &f->key))
+		return false;
+	f->disk_jobs++;
+	if (disk_find_start(c->disk, &ask, c->loop, on_found, f) == 0)
+		return true;
+	f->disk_jobs--;
+	return false;
+}

@@ -1,0 +1,20 @@
+/* inquiry: questions of an operator that take a while: `explain`, which may ask siblings, and the matrix, which asks every node.
+ *
+ * Each answers its control_reply exactly once, also when the node stops before. On the first loop's thread. */
+#ifndef NODE_INQUIRY_H
+#define NODE_INQUIRY_H
+
+#include "node/admin/control.h"
+#include "node/admin/explain.h"
+#include "node/cluster/cluster.h"
+
+struct inquiries;
+
+struct inquiries *inquiries_new(void);
+/* Fails those that are not answered yet. Harmless on NULL. */
+void inquiries_free(struct inquiries *);
+
+void inquiry_explain(struct inquiries *, const struct explain_ground *, struct span url, struct control_reply *);
+void inquiry_matrix(struct inquiries *, struct cluster *, struct control_reply *);
+
+#endif

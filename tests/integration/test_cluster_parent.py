@@ -1,0 +1,380 @@
+"""Edges behind parents: what comes through them, what they collapse, and what happens when they die."""
+
+import signal
+
+import pytest
+
+from lab import Reply, blob, eventually
+from lab.cluster import IMMUTABLE, together
+from lab.peer import visit
+from lab.wire import TlsWire, client_context
+
+FRESH = [("Cache-Control", "max-age=600")]
+
+
+@pytest.fixture(scope="module")
+def family(shared):
+    """One parent, two edges."""
+    c = shared.cluster(2, 1)
+    c.start()
+    return c
+
+
+@pytest.fixture
+def nodes(family):
+    return family.mend()
+
+
+@pytest.fixture(scope="module")
+def two(shared):
+    """Two parents, one edge."""
+    c = shared.cluster(1, 2)
+    c.start()
+    return c
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "bumped"])
+def test_miss_then_hit(nodes, make, tls):
+    p, a, b = nodes
+    o = make.origin(tls=tls, name="origin.test" if tls else "plain.test")
+    o.on("/simple/left-pad/", Reply(body=b"index", headers=FRESH))
+    url = o.url("/simple/left-pad/")
+    assert a.get(url).body == b"index"
+    line = a.log(url)[0]
+    assert (line.result, line.hier, line.peer) == ("TCP_MISS", "FIRSTUP_PARENT", "parent1")
+    assert b.get(url).body == b"index"
+    line = b.log(url)[0]
+    assert (line.result, line.hier, line.peer) == ("TCP_MISS", "PARENT_HIT", "parent1")
+    assert b.get(url).x_cache == "HIT"
+    assert o.count() == 1
+    assert not [n for n, _ in o.last().headers if n.lower().startswith(("pmc-", "via", "x-forwarded"))]
+    r = a.get(o.url("/other"))
+    assert not [n for n, _ in r.headers if n.lower().startswith("pmc-")]
+
+
+def test_two_edges_at_once_are_one_request(nodes, make):
+    _, a, b = nodes
+    o = make.origin()
+    gate = o.gate()
+    body = blob(2_000_000, "collapse")
+    o.on("/simple/big/", Reply(body=[body[:1_000_000], gate, body[1_000_000:]], length=len(body), headers=FRESH))
+    clients = []
+    for e in (a, b):
+        c, target = e.session(o.url("/simple/big/"))
+        c.request("GET", target)
+        clients.append(c)
+    for c in clients:
+        c.head()
+        assert c.read(900_000) == body[:900_000]
+    gate.open()
+    for c in clients:
+        assert c.read(1_100_000) == body[900_000:]
+        c.close()
+    assert o.count() == 1
+    assert {a.log(o.url("/simple/big/"))[0].hier, b.log(o.url("/simple/big/"))[0].hier} == {"FIRSTUP_PARENT", "PARENT_HIT"}
+
+
+def test_a_herd_of_both_makes_one_request(nodes, make):
+    _, a, b = nodes
+    o = make.origin()
+    body = blob(1_000_000, "herd")
+    o.on(IMMUTABLE + "x", Reply(body=body))
+    got = together(20, lambda i: (a, b)[i % 2].get(o.url(IMMUTABLE + "x")).body)
+    assert all(g == body for g in got)
+    assert o.count() == 1
+
+
+def test_a_post_goes_through_with_its_body(nodes, make):
+    p, a, _ = nodes
+    o = make.origin()
+    body = blob(700_000, "post")
+    o.on("/upload", lambda req: Reply(201, body=b"%d" % len(req.body)) if req.body == body else Reply(400))
+    r = a.ask("POST", o.url("/upload"), body=body)
+    assert (r.status, r.body) == (201, b"700000")
+    assert a.log("/upload")[0].hier == "FIRSTUP_PARENT"
+    with a.bumped(o) as c:
+        c.request("POST", "/upload", [("Transfer-Encoding", "chunked")])
+        for i in range(0, len(body), 100_000):
+            part = body[i:i + 100_000]
+            c.send(b"%x\r\n" % len(part) + part + b"\r\n")
+        c.send(b"0\r\n\r\n")
+        assert c.response("POST").status == 201
+    assert o.count("/upload") == 2
+
+
+def test_expect_continue(nodes, make):
+    _, a, _ = nodes
+    o = make.origin()
+    o.on("/put", lambda req: Reply(200, body=req.body))
+    with a.bumped(o) as c:
+        c.request("PUT", "/put", [("Expect", "100-continue"), ("Content-Length", "5")])
+        assert c.response("PUT", stop_at_interim=True).status == 100
+        c.send(b"hello")
+        assert c.response("PUT").body == b"hello"
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 410, 429, 500, 502, 503, 504])
+def test_what_the_origin_says_is_passed_on_and_is_not_the_parent_s_fault(nodes, make, status):
+    p, a, _ = nodes
+    o = make.origin()
+    o.on("/x", Reply(status, body=b"because", headers=[("X-Why", "because"), ("WWW-Authenticate", "Basic")]))
+    before = a.parent("parent1")
+    r = a.get(o.url("/x"))
+    assert (r.status, r.body, r.headers.get("X-Why")) == (status, b"because", "because")
+    after = a.parent("parent1")
+    assert after["failures"] == before["failures"] and after["state"] == "up"
+
+
+def test_redirects_and_204_and_304(nodes, make):
+    _, a, _ = nodes
+    o = make.origin()
+    o.on("/r", Reply(302, [("Location", "/y")], b"over there"))
+    o.on("/n", Reply(204))
+    o.on("/c", lambda req: Reply(304, [("ETag", '"1"')]) if req.headers.get("If-None-Match") == '"1"' else Reply(body=b"x", headers=[("ETag", '"1"')]))
+    assert a.get(o.url("/r")).headers.get("Location") == "/y"
+    assert a.get(o.url("/n")).status == 204
+    assert a.get(o.url("/c"), [("If-None-Match", '"1"')]).status == 304
+
+
+def test_head(nodes, make):
+    _, a, b = nodes
+    o = make.origin()
+    o.on("/simple/h/", Reply(body=b"12345", headers=FRESH))
+    r = a.ask("HEAD", o.url("/simple/h/"))
+    assert (r.status, r.headers.get("Content-Length"), r.body) == (200, "5", b"")
+    assert b.get(o.url("/simple/h/")).body == b"12345"
+
+
+def test_ranges(nodes, make):
+    _, a, b = nodes
+    o = make.origin()
+    body = blob(300_000, "ranges")
+    o.on(IMMUTABLE + "x", Reply(body=body))
+    r = a.get(o.url(IMMUTABLE + "x"), [("Range", "bytes=100-199")])
+    assert (r.status, r.body) in ((206, body[100:200]), (200, body))
+    assert a.get(o.url(IMMUTABLE + "x")).body == body
+    r = b.get(o.url(IMMUTABLE + "x"), [("Range", "bytes=100-199")])
+    assert (r.status, r.body) == (206, body[100:200])
+
+
+def test_credentials_pass_and_are_kept_apart(nodes, make):
+    _, a, b = nodes
+    o = make.origin()
+    o.on("/private", lambda req: Reply(body=(req.headers.get("Authorization") or "nobody").encode(),
+                                       headers=[("Cache-Control", "private, max-age=60")]))
+    for e in (a, b):
+        for who in ("Bearer x", "Bearer y"):
+            assert e.get(o.url("/private"), [("Authorization", who)]).body == who.encode()
+    assert a.get(o.url("/private")).body == b"nobody"
+
+
+def test_websocket(nodes, make):
+    _, a, _ = nodes
+    o = make.origin()
+
+    def talk(conn, req):
+        conn.send(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
+        conn.send(b"hi")
+        while data := conn.recv():
+            conn.send(data.upper())
+    o.raw("/ws", talk)
+    with a.bumped(o) as c:
+        c.request("GET", "/ws", [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Version", "13")])
+        r = c.response()
+        assert r.status == 101 and r.headers.get("Upgrade") == "websocket"
+        assert c.read(2) == b"hi"
+        c.send(b"abc")
+        assert c.read(3) == b"ABC"
+
+
+def test_a_large_body_in_each_framing(nodes, make):
+    _, a, b = nodes
+    o = make.origin()
+    body = blob(20_000_000, "large")
+    for framing in ("length", "chunked", "close"):
+        o.on("/" + framing, Reply(body=body, framing=framing))
+        assert a.get(o.url("/" + framing)).body == body
+    o.on("/trailers", Reply(body=body[:100_000], framing="chunked", trailers=[("X-End", "1")]))
+    assert b.get(o.url("/trailers")).body == body[:100_000]
+
+
+def test_a_body_that_the_origin_cuts_is_cut_and_not_the_parent_s_fault(nodes, make):
+    _, a, _ = nodes
+    o = make.origin(tls=False, name="plain.test")
+    o.raw("/cut", lambda conn, req: conn.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + b"x" * 50_000))
+    before = a.parent("parent1")["failures"]
+    for _ in range(20):
+        r = a.get(o.url("/cut"))
+        assert (r.cut and len(r.body) <= 50_000) or r.headers.get("X-Pmcache-Error") in (
+            "upstream-cut", "upstream-reset"), r
+    after = a.parent("parent1")
+    assert (after["state"], after["failures"]) == ("up", before)
+
+
+@pytest.mark.parametrize("kind", ["dns", "refused", "certificate"])
+def test_what_the_parent_meets_at_the_origin_is_told(nodes, make, certs, kind):
+    p, a, _ = nodes
+    if kind == "dns":
+        url = "http://no-such-host.test/x"
+    elif kind == "refused":
+        o = make.origin(tls=False, name="plain.test")
+        url = o.url("/x")
+        o.shutdown()
+    else:
+        o = make.origin(pair=certs.kind("expired"))
+        url = o.url("/x")
+    before = a.parent("parent1")["failures"]
+    for _ in range(4):
+        r = a.get(url)
+        assert r.status in (502, 504)
+    words = {"dns": "dns-no-name", "refused": "connect-refused", "certificate": "cert-expired"}
+    assert r.headers.get("X-Pmcache-Error") == words[kind], r
+    after = a.parent("parent1")
+    assert after["state"] == "up" and after["failures"] == before
+
+
+def test_hops_are_checked(nodes, make):
+    p, a, _ = nodes
+    o = make.origin()
+    o.on("/x", Reply(body=b"x"))
+    for hops, status in (("lab 1 edge1", 200), ("lab 2 edge1 parent1", 508), ("lab 4 a b c d", 508), ("other 1 edge1", 508),
+                         ("nonsense", 508), ("lab 1 edge1 parent1 edge2", 508)):
+        with visit(p.cluster, "parent1", "edge1", alpn="pmc-proxy/1") as c:
+            r = c.get(o.url("/x"), [("Pmc-Hop", hops)])
+            assert r.status == status, (hops, r)
+            if status == 508:
+                assert r.headers.get("Pmc-Error") == "loop"
+
+
+def test_only_what_is_there(nodes, make):
+    """Pmc-Only: a hedge may find, but not fetch."""
+    p, a, _ = nodes
+    o = make.origin()
+    o.on("/simple/x/", Reply(body=b"x", headers=FRESH))
+    with visit(p.cluster, "parent1", "edge1", alpn="pmc-proxy/1") as c:
+        r = c.get(o.url("/simple/x/"), [("Pmc-Hop", "lab 1 edge1"), ("Pmc-Only", "1")])
+        assert r.status == 504 and o.count() == 0
+        assert a.get(o.url("/simple/x/")).body == b"x"
+        r = c.get(o.url("/simple/x/"), [("Pmc-Hop", "lab 1 edge1"), ("Pmc-Only", "1")])
+        assert (r.status, r.body, r.headers.get("Pmc-Status")) == (200, b"x", "HIT")
+
+
+def test_parents_that_name_each_other_do_not_go_round(make, plain):
+    """Each is above the other, by their files."""
+    c = make.cluster(1, 2)
+    above = {"parent1": "parent2", "parent2": "parent1"}
+    for n in c.parents:
+        c.node(n, {"cluster": {"parents": c.members([above[n]])}})
+    e = c.node("edge1")
+    plain.on("/x", Reply(body=b"x"))
+    r = e.get(plain.url("/x"))
+    assert (r.status, r.body) == (200, b"x") or r.status in (502, 504, 508)
+    assert plain.count() <= 2
+
+
+def test_a_parent_above_a_parent(make, plain):
+    """A site's parent asks the head office's."""
+    c = make.cluster(1, 2)
+    c.node("parent2", {"cluster": {"parents": []}})
+    c.node("parent1", {"cluster": {"parents": c.members(["parent2"])}})
+    e = c.node("edge1", {"cluster": {"parents": c.members(["parent1"])}})
+    plain.on("/simple/x/", Reply(body=b"x", headers=FRESH))
+    assert e.get(plain.url("/simple/x/")).body == b"x"
+    assert plain.count() == 1
+    assert c["parent1"].parent("parent2")["requests"] == 1
+    assert c["parent2"].get(plain.url("/simple/x/")).x_cache == "HIT"
+
+
+@pytest.mark.parametrize("how", ["direct", "stale", "fail"])
+def test_the_only_parent_dies(make, plain, how):
+    c = make.cluster(1, 1, conf={"cluster": {"on_parent_failure": how}})
+    p, e = c.start()
+    plain.on("/simple/old/", Reply(body=b"old", headers=[("Cache-Control", "max-age=1"), ("ETag", '"1"')]))
+    plain.on("/simple/new/", Reply(body=b"new", headers=FRESH))
+    assert e.get(plain.url("/simple/old/")).body == b"old"
+    p.kill()
+    r = e.get(plain.url("/simple/new/"))
+    if how == "direct":
+        assert (r.status, r.body) == (200, b"new")
+        assert e.log("/new/")[0].hier == "HIER_DIRECT"
+    else:
+        assert r.status == 504
+        assert plain.count("/simple/new/") == 0
+        assert r.headers.get("X-Pmcache-Error") == "parent-down", r
+    late = eventually("it is stale", lambda: (lambda r: r if "REFRESH" in e.log("/old/")[-1].result or r.status != 200 else None)(
+        e.get(plain.url("/simple/old/"))))
+    assert (late.status, late.body) == (200, b"old"), "also with `fail`: cache.stale_if_error allows it"
+
+
+def test_a_parent_that_comes_back_is_asked_again(make, plain):
+    p, e = make.cluster(1, 1, conf={"cluster": {"on_parent_failure": "fail"}}).start()
+    plain.on("/x", Reply(body=b"x"))
+    p.kill()
+    assert e.get(plain.url("/x")).status == 504
+    p.start()
+    eventually("it is asked again", lambda: e.get(plain.url("/x")).status == 200)
+
+
+def test_keys_are_spread_and_meet(two, make):
+    p1, p2, e = two.mend()
+    o = make.origin()
+    before = [e.parent(n)["requests"] for n in two.parents]
+    for i in range(40):
+        o.on(f"/simple/{i}/", Reply(body=b"%d" % i, headers=[("Cache-Control", "no-store")]))
+        for _ in range(2):
+            assert e.get(o.url(f"/simple/{i}/")).body == b"%d" % i
+    got = [e.parent(n)["requests"] - b for n, b in zip(two.parents, before)]
+    assert sum(got) == 80 and min(got) >= 16
+    lines = {}
+    for line in e.log(f":{o.port}/simple/", 80):
+        lines.setdefault(line.url, set()).add(line.peer)
+    assert all(len(peers) == 1 for peers in lines.values()), "one URL, one parent"
+
+
+@pytest.mark.parametrize("stored", [True, False], ids=["stored", "passing"])
+def test_a_parent_dies_in_the_middle_of_a_body(two, make, stored):
+    p1, p2, e = two.mend()
+    o = make.origin()
+    body, gate = blob(4_000_000, "middle"), o.gate()
+    o.on(IMMUTABLE + "x", lambda req: Reply(body=[body[:2_000_000], gate, body[2_000_000:]], length=len(body),
+                                            headers=[("ETag", '"1"')]) if o.count() == 1
+         else Reply(body=body, headers=[("ETag", '"1"')]))
+    headers = [] if stored else [("Cookie", "a=b")]
+    c, target = e.session(o.url(IMMUTABLE + "x"))
+    c.request("GET", target, headers)
+    c.head()
+    first = c.read(1_900_000)
+    eventually("one of them is at it", lambda: any(e.parent(n)["in_hand"] for n in two.parents))
+    busy = next(n for n in two.parents if e.parent(n)["in_hand"])
+    two[busy].kill()
+    got = first + c.read(len(body) - len(first))
+    c.close()
+    gate.open()
+    assert got == body
+    assert e.log(o.url(IMMUTABLE + "x"))[0].status == 200
+
+
+def test_a_parent_that_stands_still_is_not_waited_for_for_ever(make, plain):
+    c = make.cluster(1, 2, conf={"upstream": {"first_byte_timeout": "1s"}})
+    p1, p2, e = c.start()
+    plain.on("/simple/x/", Reply(body=b"x", headers=FRESH))
+    for p in (p1, p2):
+        p.signal(signal.SIGSTOP)
+    try:
+        assert e.get(plain.url("/simple/x/")).body == b"x"
+    finally:
+        for p in (p1, p2):
+            p.signal(signal.SIGCONT)
+
+
+def test_what_is_not_opened_goes_through_the_parent_too(nodes, make):
+    """CONNECT of the plain proxy (cluster.tunnels)."""
+    p, a, _ = nodes
+    o = make.origin()
+    o.on("/x", Reply(body=b"x"))
+    c = a.tunnel(o.authority, door="proxy")
+    c.wire = TlsWire(c.wire, client_context(a.certs.root_file), o.name)
+    c.authority = o.authority
+    with c:
+        assert c.get("/x").body == b"x"
+    assert p.log(o.authority), "the parent has seen it"
