@@ -188,6 +188,8 @@ $(BUILD)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(call say,CC,$<) $(COMPILE) -MMD -MP -c -o $@ $<
 
+$(BUILD)/obj/node/admin/page.o: node/admin/page/page.html
+
 $(LIB): $(call objects,$(LIB_SRC))
 	@mkdir -p $(@D)
 	@rm -f $@

@@ -4,11 +4,13 @@
 #include <unistd.h>
 
 #include "node/admin/metricstext.h"
+#include "node/admin/peersjson.h"
 #include "node/admin/statsjson.h"
 #include "node/base/check.h"
 #include "node/base/mem.h"
 #include "node/net/listener.h"
 #include "node/net/stream_plain.h"
+#include "node/record/recent.h"
 #include "node/tls/ca.h"
 #include "proto/http1_format.h"
 #include "proto/http1_parse.h"
@@ -20,12 +22,17 @@
 #define HEAD_MS (10 * DUR_SECOND)
 #define IDLE_MS (2 * DUR_MINUTE) /* longer than monitoring waits between two looks */
 #define SEND_MS (20 * DUR_SECOND)
-#define ANSWER_HEAD_BYTES 512
-#define ROOM_BYTES ((size_t)32 * 1024)
+#define ANSWER_HEAD_BYTES 1024
+#define ROOM_BYTES HISTORY_MAX /* the largest of what is written there */
+#define PEERS_BYTES                                                                                                    \
+	((size_t)2 * 1024 * 1024) /* any job may ask for it, on all connections at once, and then not read it */
 
-_Static_assert(METRICSTEXT_MAX <= ROOM_BYTES && STATSJSON_MAX <= ROOM_BYTES, "a page must fit");
+_Static_assert(STATSJSON_MAX <= ROOM_BYTES, "a page must fit");
+_Static_assert(PAGE_JSON_MAX <= ROOM_BYTES, "a page must fit");
 
 #define TEXT "text/plain; charset=utf-8"
+#define JSON "application/json"
+#define HTML "text/html; charset=utf-8"
 
 /* One connection. */
 struct talk {
@@ -67,6 +74,8 @@ struct admin {
 		uint8_t *bytes;
 		size_t n;
 	} ca[CA_FORMS];
+	struct history history;
+	struct timer minute;
 	TAILQ_HEAD(, talk) talks; /* the one that asked last is the last */
 	unsigned n_talks;
 	struct http1_request parsed; /* during one call, like the room for the body of the answer */
@@ -77,11 +86,12 @@ struct admin {
 
 /* ---- what is answered ---- */
 
-/* The body is constant, the admin's own, or in its room. */
+/* The body is constant, the admin's own, in its room, or on the heap for this one answer. */
 struct answer {
 	int status;
 	const char *type;
 	struct span body;
+	char *heap; /* NULL, or to be freed when the answer has been sent */
 };
 
 static struct answer say(struct admin *a, int status, const char *sentence)
@@ -90,7 +100,7 @@ static struct answer say(struct admin *a, int status, const char *sentence)
 
 	buf_put_str(&b, sentence);
 	buf_putc(&b, '\n');
-	return (struct answer){status, TEXT, buf_span(&b)};
+	return (struct answer){status, TEXT, buf_span(&b), NULL};
 }
 
 static struct answer show(struct admin *a, void (*put)(void *, struct buf *), const char *type)
@@ -99,7 +109,7 @@ static struct answer show(struct admin *a, void (*put)(void *, struct buf *), co
 
 	put(a->cookie, &b);
 	CHECK_THAT(!b.full);
-	return (struct answer){200, type, buf_span(&b)};
+	return (struct answer){200, type, buf_span(&b), NULL};
 }
 
 static struct answer page_healthz(struct admin *a, const struct url *url)
@@ -114,29 +124,91 @@ static struct answer page_readyz(struct admin *a, const struct url *url)
 	return a->draining ? say(a, 503, "draining") : say(a, 200, "ready");
 }
 
+static struct answer page_people(struct admin *a, const struct url *url)
+{
+	(void)a;
+	(void)url;
+	return (struct answer){200, HTML, page_text(), NULL};
+}
+
+static struct answer page_facts(struct admin *a, const struct url *url)
+{
+	struct buf b = buf_over(a->room, PAGE_JSON_MAX);
+	struct page_facts facts = {0};
+
+	(void)url;
+	a->actions->page(a->cookie, &facts);
+	page_put_json(&b, &facts, a->draining, a->ca[0].bytes != NULL);
+	CHECK_THAT(!b.full);
+	return (struct answer){200, JSON, buf_span(&b), NULL};
+}
+
+static struct answer page_history(struct admin *a, const struct url *url)
+{
+	struct buf b = buf_over(a->room, HISTORY_MAX);
+	struct history_row now;
+
+	(void)url;
+	a->actions->history(a->cookie, &now);
+	history_put(&b, &a->history, &now);
+	CHECK_THAT(!b.full);
+	return (struct answer){200, JSON, buf_span(&b), NULL};
+}
+
+/* For what is too large for the room. */
+static struct answer show_large(struct admin *a, void (*put)(void *, struct buf *), size_t most, const char *type)
+{
+	char *text = mem_alloc(most);
+	struct buf b = buf_over(text, most);
+
+	put(a->cookie, &b);
+	CHECK_THAT(!b.full);
+	return (struct answer){200, type, buf_span(&b), text};
+}
+
 static struct answer page_metrics(struct admin *a, const struct url *url)
 {
 	(void)url;
-	return show(a, a->actions->metrics, METRICSTEXT_TYPE);
+	return show_large(a, a->actions->metrics, METRICSTEXT_MAX, METRICSTEXT_TYPE);
+}
+
+static struct answer page_recent(struct admin *a, const struct url *url)
+{
+	(void)url;
+	return show_large(a, a->actions->recent, RECENT_MAX, JSON);
 }
 
 static struct answer page_stats(struct admin *a, const struct url *url)
 {
 	(void)url;
-	return show(a, a->actions->stats, "application/json");
+	return show(a, a->actions->stats, JSON);
+}
+
+static struct answer page_peers(struct admin *a, const struct url *url)
+{
+	char *text = mem_alloc(PEERS_BYTES);
+	struct buf b = buf_over(text, PEERS_BYTES);
+
+	(void)url;
+	if (a->actions->peers(a->cookie, &b))
+		return (struct answer){200, JSON, buf_span(&b), text};
+	free(text);
+	return say(a, 404, "this node is in no cluster");
 }
 
 static struct answer page_ca(struct admin *a, const struct url *url)
 {
 	struct span rest = url->query, part, form = SPAN("pem");
 
+	if (!a->ca[0].bytes)
+		return say(a, 404, "this node bumps nothing, and has no CA");
 	while (rest.p && span_cut(&rest, '&', &part))
 		if (span_starts(part, SPAN("format=")))
 			form = span_from(part, sizeof("format=") - 1);
 	for (size_t i = 0; i < CA_FORMS; i++)
 		if (span_eq(form, ca_forms[i].name))
-			return (struct answer){200, ca_forms[i].type,
-					       span_of((const char *)a->ca[i].bytes, a->ca[i].n)};
+			return (struct answer){200, ca_forms[i].type, span_of((const char *)a->ca[i].bytes, a->ca[i].n),
+					       NULL};
 	return say(a, 400, "format is one of pem, der, p12");
 }
 
@@ -144,8 +216,10 @@ static const struct {
 	struct span path;
 	struct answer (*page)(struct admin *, const struct url *);
 } pages[] = {
-	{SPAN("/healthz"), page_healthz},  {SPAN("/readyz"), page_readyz}, {SPAN("/metrics"), page_metrics},
-	{SPAN("/stats.json"), page_stats}, {SPAN("/ca.crt"), page_ca},
+	{SPAN("/"), page_people},         {SPAN("/healthz"), page_healthz},    {SPAN("/readyz"), page_readyz},
+	{SPAN("/metrics"), page_metrics}, {SPAN("/stats.json"), page_stats},   {SPAN("/history.json"), page_history},
+	{SPAN("/page.json"), page_facts}, {SPAN("/recent.json"), page_recent}, {SPAN("/peers.json"), page_peers},
+	{SPAN("/ca.crt"), page_ca},
 };
 
 static struct answer page_missing(struct admin *a)
@@ -158,7 +232,7 @@ static struct answer page_missing(struct admin *a)
 		buf_put(&b, pages[i].path);
 	}
 	buf_putc(&b, '\n');
-	return (struct answer){404, TEXT, buf_span(&b)};
+	return (struct answer){404, TEXT, buf_span(&b), NULL};
 }
 
 static struct answer refusal(struct admin *a, enum reason why)
@@ -230,6 +304,24 @@ static void put_field(struct buf *b, const char *name, const char *value)
 	http1_format_field(b, span_str(name), span_str(value));
 }
 
+/* What holds for all that a browser may get from here: it is shown in no frame, and read by no script of another site. */
+static void put_safety(struct buf *b, const struct answer *w)
+{
+	char policy[PAGE_POLICY_BYTES];
+	struct buf p = buf_over(policy, sizeof(policy));
+
+	put_field(b, "X-Content-Type-Options", "nosniff");
+	put_field(b, "X-Frame-Options", "DENY");
+	put_field(b, "Referrer-Policy", "no-referrer");
+	put_field(b, "Cross-Origin-Resource-Policy", "same-origin");
+	if (strcmp(w->type, HTML) == 0)
+		page_put_policy(&p);
+	else
+		buf_put(&p, SPAN("default-src 'none'; frame-ancestors 'none'"));
+	http1_format_field(b, SPAN("Content-Security-Policy"), buf_span(&p));
+	CHECK_THAT(!p.full);
+}
+
 /* False: the stream has failed. */
 static bool send_answer(struct talk *t, const struct answer *w, const struct http1_request *r, bool keep_alive)
 {
@@ -242,7 +334,7 @@ static bool send_answer(struct talk *t, const struct answer *w, const struct htt
 	put_field(&b, "Content-Type", w->type);
 	buf_printf(&b, "Content-Length: %zu\r\n", w->body.n);
 	put_field(&b, "Cache-Control", "no-store");
-	put_field(&b, "X-Content-Type-Options", "nosniff");
+	put_safety(&b, w);
 	if (w->status == 405)
 		put_field(&b, "Allow", "GET, HEAD");
 	if (!keep_alive)
@@ -286,8 +378,10 @@ static void answer(struct talk *t)
 	/* A body is not read: what comes behind it could not be found. */
 	bool keep_alive = r->keep_alive && (r->body == HTTP1_BODY_NONE || (r->body == HTTP1_BODY_LENGTH && !r->length));
 	struct answer w = answer_to(a, r);
+	bool sent = send_answer(t, &w, r, keep_alive);
 
-	if (!send_answer(t, &w, r, keep_alive)) {
+	free(w.heap);
+	if (!sent) {
 		talk_end(t, STREAM_CUT);
 		return;
 	}
@@ -402,6 +496,17 @@ static void on_accept(void *cookie, int fd, const struct addr *peer)
 
 /* ---- life ---- */
 
+static void on_minute(void *arg)
+{
+	struct admin *a = arg;
+	struct history_row now;
+
+	CHECK(a, ADMIN_MAGIC);
+	a->actions->history(a->cookie, &now);
+	history_keep(&a->history, &now);
+	timer_set_in(&a->minute, HISTORY_EVERY);
+}
+
 static int load_ca(struct admin *a, const char *path, char *why, size_t why_bytes)
 {
 	for (size_t i = 0; i < CA_FORMS; i++) {
@@ -435,10 +540,13 @@ struct admin *admin_open(struct loop *loop, const struct addr *at, size_t n, con
 	a->actions = actions;
 	a->cookie = cookie;
 	TAILQ_INIT(&a->talks);
+	timer_init(&a->minute, loop, on_minute, a);
 	if (gethostname(a->machine, sizeof(a->machine) - 1) < 0)
 		a->machine[0] = '\0';
-	if (load_ca(a, ca_path, why, why_bytes) < 0 || listen_on(a, at, n, why, why_bytes) < 0)
+	if ((ca_path && load_ca(a, ca_path, why, why_bytes) < 0) || listen_on(a, at, n, why, why_bytes) < 0)
 		admin_close(&a);
+	else
+		on_minute(a); /* the history begins with the node */
 	return a;
 }
 
@@ -468,6 +576,7 @@ void admin_close(struct admin **ap)
 	for (size_t i = 0; i < CA_FORMS; i++)
 		free(a->ca[i].bytes);
 	free(a->listeners);
+	timer_fini(&a->minute);
 	a->magic = 0;
 	free(a);
 }

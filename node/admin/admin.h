@@ -1,13 +1,17 @@
 /* admin: the HTTP port from which the node's state is read: by monitoring, by load balancers, by people with a browser or curl.
  *
+ *     /             the page for people (page.h); it lives on /page.json and the others that end in .json
  *     /healthz      200 "ok" whenever the loop turns; nothing is looked up for it
  *     /readyz       200 "ready", 503 "draining"
  *     /metrics      metricstext.h
  *     /stats.json   statsjson.h
+ *     /history.json history.h: the last hour
+ *     /recent.json  recent.h: what went wrong lately; URLs and clients only with admin.show_urls
+ *     /peers.json   peersjson.h; 404 when the node is in no cluster
  *     /ca.crt       the certificate that clients are to trust; ?format=pem (also without), der or p12
  *
  * GET and HEAD only: all that changes something goes through the control socket (control.h). Any job of the host may read
- * here, hence no URL, host or client is ever shown. And a page in a browser may not: a request must name an IP address,
+ * here, hence no URL, host or client is ever shown (but the cluster's nodes are). And a page in a browser may not: a request must name an IP address,
  * localhost, the node's name or the machine's, in Host, else it gets 421 (a name of the attacker's own that is made to lead
  * here, DNS rebinding, is none of these). HTTP/1.0 without Host is taken, as health checks send it.
  *
@@ -16,6 +20,8 @@
 #ifndef NODE_ADMIN_ADMIN_H
 #define NODE_ADMIN_ADMIN_H
 
+#include "node/admin/history.h"
+#include "node/admin/page.h"
 #include "node/base/span.h"
 #include "node/net/addr.h"
 #include "node/net/loop.h"
@@ -26,10 +32,15 @@ struct admin;
 struct admin_actions {
 	void (*stats)(void *cookie, struct buf *json);
 	void (*metrics)(void *cookie, struct buf *text);
-	const char *(*node)(void *cookie); /* the node's name as of now; borrowed for the call */
+	bool (*peers)(void *cookie, struct buf *json);      /* at least PEERSJSON_LEAST; false: in no cluster */
+	void (*page)(void *cookie, struct page_facts *out); /* zeroed before */
+	void (*history)(void *cookie, struct history_row *now);
+	void (*recent)(void *cookie, struct buf *json); /* RECENT_MAX */
+	const char *(*node)(void *cookie);              /* the node's name as of now; borrowed for the call */
 };
 
-/* Listens on the n addresses. Borrows the actions. The CA's certificate is read here, once. NULL with a sentence in why. */
+/* Listens on the n addresses. Borrows the actions. The CA's certificate is read here, once; `ca_path` NULL: there
+ * is none, and /ca.crt is not found. NULL with a sentence in why. */
 struct admin *admin_open(struct loop *, const struct addr *at, size_t n, const char *ca_path,
 			 const struct admin_actions *, void *cookie, char *why, size_t why_bytes);
 /* From now on /readyz says 503; all else goes on. Harmless on NULL. */

@@ -8,22 +8,30 @@
 #include <unistd.h>
 
 #include "node/admin/control_words.h"
+#include "node/admin/peersjson.h"
 #include "node/admin/statsjson.h"
 #include "node/base/check.h"
 #include "node/base/mem.h"
 #include "node/net/stream_plain.h"
 
-#define ANSWER_BYTES ((size_t)64 * 1024)
-#define TALK_MS (10 * DUR_SECOND)
+#define TALK_MS (10 * DUR_SECOND) /* for the request */
 
 struct talk {
 	LIST_ENTRY(talk) entry;
 	struct control *control;
 	struct stream *stream;
 	struct timer deadline;
+	struct control_reply *reply; /* that an action has, and not answered yet */
 	size_t n;
 	char line[CONTROL_WORDS_LINE_MAX];
 };
+
+struct control_reply {
+	unsigned magic;
+	struct talk *talk; /* NULL: who asked has left, or has been told that it takes too long */
+};
+
+#define CONTROL_REPLY_MAGIC 0xc0147402
 
 struct control {
 	unsigned magic;
@@ -38,56 +46,214 @@ struct control {
 
 #define CONTROL_MAGIC 0xc0147401
 
+/* ---- answers ---- */
+
 static void talk_end(struct talk *t, enum stream_end how)
 {
+	if (t->reply)
+		t->reply->talk = NULL;
 	LIST_REMOVE(t, entry);
 	stream_close(&t->stream, how);
 	timer_fini(&t->deadline);
 	free(t);
 }
 
+static void say_error(struct talk *t, const char *why)
+{
+	char text[CONTROL_WORDS_ANSWER_MAX];
+	struct buf b = buf_over(text, sizeof(text));
+
+	control_words_error(&b, span_str(why));
+	stream_push(t->stream, buf_span(&b));
+	talk_end(t, STREAM_CLEAN);
+}
+
+static void say_text(struct talk *t, struct span text)
+{
+	char line[8];
+	struct buf ok = buf_over(line, sizeof(line));
+
+	control_words_ok(&ok);
+	stream_push(t->stream, buf_span(&ok));
+	stream_push(t->stream, text);
+	if (text.n && text.p[text.n - 1] != '\n')
+		stream_push(t->stream, SPAN("\n"));
+	talk_end(t, STREAM_CLEAN);
+}
+
+static struct talk *reply_end(struct control_reply *r)
+{
+	struct talk *t = r->talk;
+
+	CHECK(r, CONTROL_REPLY_MAGIC);
+	if (t)
+		t->reply = NULL;
+	r->magic = 0;
+	free(r);
+	return t;
+}
+
+void control_answer(struct control_reply *r, struct span text)
+{
+	struct talk *t = reply_end(r);
+
+	if (!t)
+		return;
+	if (text.n <= CONTROL_MOST_BYTES)
+		say_text(t, text);
+	else
+		say_error(t, "the answer is too large");
+}
+
+void control_fail(struct control_reply *r, const char *why)
+{
+	struct talk *t = reply_end(r);
+
+	if (t)
+		say_error(t, why);
+}
+
+/* ---- requests ---- */
+
+static void do_stats(struct talk *t, const struct control_request *r)
+{
+	char text[STATSJSON_MAX];
+	struct buf b = buf_over(text, sizeof(text));
+
+	(void)r;
+	t->control->actions->stats(t->control->cookie, &b);
+	say_text(t, buf_span(&b));
+}
+
+static void do_peers(struct talk *t, const struct control_request *r)
+{
+	const struct control_actions *actions = t->control->actions;
+	char *text = mem_alloc(PEERSJSON_MOST);
+	struct buf b = buf_over(text, PEERSJSON_MOST);
+
+	(void)r;
+	if (actions->peers && actions->peers(t->control->cookie, &b))
+		say_text(t, buf_span(&b));
+	else
+		say_error(t, "this node is in no cluster");
+	free(text);
+}
+
+static const struct {
+	enum purgerec_kind kind;
+	bool whole_cluster;
+} purges[CONTROL_VERB_COUNT] = {
+	[CONTROL_PURGE] = {PURGEREC_URL, false},
+	[CONTROL_PURGE_PREFIX] = {PURGEREC_PREFIX, false},
+	[CONTROL_PURGE_HOST] = {PURGEREC_HOST, false},
+	[CONTROL_PURGE_ALL] = {PURGEREC_ALL, false},
+	[CONTROL_CLUSTER_PURGE] = {PURGEREC_URL, true},
+	[CONTROL_CLUSTER_PURGE_PREFIX] = {PURGEREC_PREFIX, true},
+	[CONTROL_CLUSTER_PURGE_HOST] = {PURGEREC_HOST, true},
+	[CONTROL_CLUSTER_PURGE_ALL] = {PURGEREC_ALL, true},
+};
+
+static void do_purge(struct talk *t, const struct control_request *r)
+{
+	const struct control_actions *actions = t->control->actions;
+	const char *why = "";
+	long n = actions->purge(t->control->cookie, purges[r->verb].kind, r->arg, purges[r->verb].whole_cluster, &why);
+	char text[CONTROL_WORDS_ANSWER_MAX];
+	struct buf b = buf_over(text, sizeof(text));
+
+	if (n < 0) {
+		say_error(t, why);
+		return;
+	}
+	control_words_purged(&b, (uint64_t)n);
+	stream_push(t->stream, buf_span(&b));
+	talk_end(t, STREAM_CLEAN);
+}
+
+static struct control_reply *reply_new(struct talk *t)
+{
+	t->reply = NEW(struct control_reply);
+	t->reply->magic = CONTROL_REPLY_MAGIC;
+	t->reply->talk = t;
+	timer_set_in(&t->deadline, CONTROL_PATIENCE);
+	return t->reply;
+}
+
+static void do_matrix(struct talk *t, const struct control_request *r)
+{
+	const struct control_actions *actions = t->control->actions;
+
+	(void)r;
+	if (actions->matrix)
+		actions->matrix(t->control->cookie, reply_new(t));
+	else
+		say_error(t, "this node is in no cluster");
+}
+
+static void do_offline(struct talk *t, const struct control_request *r)
+{
+	const struct control_actions *actions = t->control->actions;
+	char text[CONTROL_WORDS_ANSWER_MAX];
+	struct buf b = buf_over(text, sizeof(text));
+
+	if (actions->offline && actions->offline(t->control->cookie, r->arg, &b))
+		say_text(t, buf_span(&b));
+	else
+		say_error(t, "offline takes on, off, config or show");
+}
+
+static void do_explain(struct talk *t, const struct control_request *r)
+{
+	const struct control_actions *actions = t->control->actions;
+
+	if (actions->explain)
+		actions->explain(t->control->cookie, r->arg, reply_new(t));
+	else
+		say_error(t, "this node cannot explain anything");
+}
+
+/* Each ends the talk, or has made a reply that will. */
+static void (*const doers[CONTROL_VERB_COUNT])(struct talk *, const struct control_request *) = {
+	[CONTROL_STATS] = do_stats,
+	[CONTROL_PEERS] = do_peers,
+	[CONTROL_MATRIX] = do_matrix,
+	[CONTROL_EXPLAIN] = do_explain,
+	[CONTROL_OFFLINE] = do_offline,
+	[CONTROL_PURGE] = do_purge,
+	[CONTROL_PURGE_PREFIX] = do_purge,
+	[CONTROL_PURGE_HOST] = do_purge,
+	[CONTROL_PURGE_ALL] = do_purge,
+	[CONTROL_CLUSTER_PURGE] = do_purge,
+	[CONTROL_CLUSTER_PURGE_PREFIX] = do_purge,
+	[CONTROL_CLUSTER_PURGE_HOST] = do_purge,
+	[CONTROL_CLUSTER_PURGE_ALL] = do_purge,
+};
+
+/* ---- connections ---- */
+
 static void on_deadline(void *arg)
 {
-	talk_end(arg, STREAM_CUT);
-}
+	struct talk *t = arg;
 
-static void act(struct talk *t, const struct control_request *r, struct buf *out)
-{
-	struct control *c = t->control;
-	const char *why = "";
-	long n;
-
-	switch (r->verb) {
-	case CONTROL_STATS:
-		control_words_ok(out);
-		c->actions->stats(c->cookie, out);
-		return;
-	case CONTROL_PURGE:
-		n = c->actions->purge(c->cookie, r->arg, &why);
-		if (n < 0)
-			control_words_error(out, span_str(why));
-		else
-			control_words_purged(out, (uint64_t)n);
-		return;
-	case CONTROL_VERB_COUNT:
-		break;
-	}
-	control_words_error(out, SPAN("unknown command"));
-}
-
-/* Without a request, `bad` says what is wrong with what came. */
-static void answer(struct talk *t, const struct control_request *r, const char *bad)
-{
-	char *text = mem_alloc(ANSWER_BYTES);
-	struct buf out = buf_over(text, ANSWER_BYTES);
-
-	if (r)
-		act(t, r, &out);
+	if (t->reply)
+		say_error(t, "the answer takes too long");
 	else
-		control_words_error(&out, span_str(bad));
-	stream_push(t->stream, buf_span(&out));
-	free(text);
-	talk_end(t, STREAM_CLEAN);
+		talk_end(t, STREAM_CUT);
+}
+
+/* The request is there, and what comes behind it is a mistake, or the end: of our reader, who may have ended its side alone. */
+static void on_waiting(struct talk *t)
+{
+	ssize_t n = stream_read(t->stream, t->line, sizeof(t->line));
+
+	if (n == STREAM_AGAIN)
+		return;
+	if (n == STREAM_FAILED)
+		talk_end(t, STREAM_CUT);
+	else if (n > 0)
+		say_error(t, "only one request is taken per connection");
+	else
+		stream_want(t->stream, 0);
 }
 
 static void on_talk_ready(void *cookie, unsigned events)
@@ -98,6 +264,10 @@ static void on_talk_ready(void *cookie, unsigned events)
 	ssize_t n;
 
 	(void)events;
+	if (t->reply) {
+		on_waiting(t);
+		return;
+	}
 	for (;;) {
 		n = stream_read(t->stream, t->line + t->n, sizeof(t->line) - t->n);
 		if (n == STREAM_AGAIN)
@@ -109,16 +279,16 @@ static void on_talk_ready(void *cookie, unsigned events)
 		t->n += (size_t)n;
 		switch (control_words_parse(span_of(t->line, t->n), &request, &why)) {
 		case CONTROL_WORDS_DONE:
-			answer(t, &request, NULL);
+			doers[request.verb](t, &request);
 			return;
 		case CONTROL_WORDS_BAD:
-			answer(t, NULL, why);
+			say_error(t, why);
 			return;
 		case CONTROL_WORDS_MORE:
 			break;
 		}
 		if (t->n == sizeof(t->line)) {
-			answer(t, NULL, "the line is too long");
+			say_error(t, "the line is too long");
 			return;
 		}
 	}

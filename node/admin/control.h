@@ -7,14 +7,35 @@
 
 #include "node/base/span.h"
 #include "node/net/loop.h"
+#include "proto/purgerec.h"
 
 struct control;
 
-/* What the commands do; called on the loop's thread. */
+/* Somebody who waits for an answer. Given to an action, which answers exactly once, at once or later, on the same loop: also when it is
+ * itself ended before it has found out, and also after the control is closed. Who asked may have left by then, which is told nobody; an
+ * answer that has not come after CONTROL_PATIENCE is not waited for. */
+struct control_reply;
+
+#define CONTROL_PATIENCE (60 * DUR_SECOND)
+#define CONTROL_MOST_BYTES ((size_t)32 * 1024 * 1024) /* of an answer */
+
+/* Text goes as it is (JSON, say), with a line's end if it has none. More than CONTROL_MOST_BYTES is answered with an error. */
+void control_answer(struct control_reply *, struct span text);
+/* "error WHY". */
+void control_fail(struct control_reply *, const char *why);
+
+/* What the commands do; called on the loop's thread. An action that is NULL is answered with an error. */
 struct control_actions {
 	void (*stats)(void *cookie, struct buf *json);
-	/* All variants of a URL; how many, or -1 with a sentence in why. */
-	long (*purge)(void *cookie, struct span url, const char **why);
+	/* Here, or on all nodes of the cluster. `value` is as the operator has said it, empty for PURGEREC_ALL. How many went here, or -1 with
+	 * a sentence in why. */
+	long (*purge)(void *cookie, enum purgerec_kind, struct span value, bool whole_cluster, const char **why);
+	/* Into PEERSJSON_MOST. False: this node is in no cluster. */
+	bool (*peers)(void *cookie, struct buf *json);
+	void (*matrix)(void *cookie, struct control_reply *);
+	/* `how`: on, off, config (as the configuration says) or show. What holds then, as JSON; false: none of these words. */
+	bool (*offline)(void *cookie, struct span how, struct buf *json);
+	void (*explain)(void *cookie, struct span url, struct control_reply *);
 };
 
 /* Makes the socket; one that a dead process left behind is replaced. NULL with a sentence in err. */

@@ -4,13 +4,14 @@
  *
  *     stats\n
  *     purge https://registry.test/left-pad\n
+ *     cluster-purge-host registry.test\n
  *
  * and gets one line, then perhaps JSON, then the end of the connection:
  *
  *     ok\n{"node": ...}\n
  *     error this is no URL\n
  *
- * One request per connection. Whether an argument makes sense (a URL, say) is for the command to find out. */
+ * One request per connection; the answer may take a while. Whether an argument makes sense (a URL, say) is for the command to find out. */
 #ifndef NODE_ADMIN_CONTROL_WORDS_H
 #define NODE_ADMIN_CONTROL_WORDS_H
 
@@ -21,8 +22,19 @@
 
 /* verb, word, has an argument */
 #define CONTROL_WORDS_TABLE(X)                                                                                         \
-	X(STATS, "stats", false) /* the JSON of statsjson.h */                                                         \
-	X(PURGE, "purge", true)  /* a URL, all its variants; {"purged": n} */
+	X(STATS, "stats", false)              /* the JSON of statsjson.h */                                            \
+	X(PEERS, "peers", false)              /* the JSON of peersjson.h */                                            \
+	X(MATRIX, "matrix", false)            /* an array of these, of all nodes */                                    \
+	X(EXPLAIN, "explain", true)           /* a URL; JSON (explain.h) */                                            \
+	X(OFFLINE, "offline", true)           /* on, off, config or show; {"offline": true, "configured": false} */    \
+	X(PURGE, "purge", true)               /* a URL, all its variants; {"purged": n}, as for all purges */          \
+	X(PURGE_PREFIX, "purge-prefix", true) /* all that begins so: https://registry.test/left-pad/ */                \
+	X(PURGE_HOST, "purge-host", true)     /* all of one host: registry.test */                                     \
+	X(PURGE_ALL, "purge-all", false)                                                                               \
+	X(CLUSTER_PURGE, "cluster-purge", true) /* the same four on all nodes; n is of this one */                     \
+	X(CLUSTER_PURGE_PREFIX, "cluster-purge-prefix", true)                                                          \
+	X(CLUSTER_PURGE_HOST, "cluster-purge-host", true)                                                              \
+	X(CLUSTER_PURGE_ALL, "cluster-purge-all", false)
 
 enum control_verb {
 #define X(id, word, arg) CONTROL_##id,

@@ -1,6 +1,7 @@
 #include "node/admin/statsjson.h"
 
 #include "node/base/json.h"
+#include "node/record/tally.h"
 
 uint64_t statsjson_sum(const struct metrics *const *rows, size_t n, enum metric id)
 {
@@ -17,24 +18,6 @@ static void put_u64(struct buf *b, struct span before, uint64_t v)
 	buf_put_u64(b, v);
 }
 
-/* part/whole with four digits; null when there is no whole. */
-static void put_ratio(struct buf *b, struct span before, uint64_t part, uint64_t whole)
-{
-	uint64_t v;
-
-	buf_put(b, before);
-	if (!whole) {
-		buf_put(b, SPAN("null"));
-		return;
-	}
-	while (whole > UINT64_MAX / 20000) { /* so that part * 10000 stays below 2^64 */
-		part /= 2;
-		whole /= 2;
-	}
-	v = (part * 10000 + whole / 2) / whole;
-	buf_printf(b, "%u.%04u", (unsigned)(v / 10000), (unsigned)(v % 10000));
-}
-
 static void put_counters(struct buf *b, const struct metrics *const *rows, size_t n)
 {
 	buf_put(b, SPAN(",\"counters\":{"));
@@ -48,13 +31,27 @@ static void put_counters(struct buf *b, const struct metrics *const *rows, size_
 	buf_putc(b, '}');
 }
 
+/* Misses of this node that another one of the cluster answered. */
+static uint64_t from_nodes(const struct metrics *const *rows, size_t n)
+{
+	static const enum metric all[] = {METRIC_HITS_SIBLING, METRIC_STREAMS_SIBLING, METRIC_HITS_PARENT,
+					  METRIC_JOINS_PARENT, METRIC_MISSES_PARENT};
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		sum += statsjson_sum(rows, n, all[i]);
+	return sum;
+}
+
 void statsjson_put(struct buf *b, const struct metrics *const *rows, size_t n, const struct statsjson_gauges *g)
 {
-	uint64_t hits = statsjson_sum(rows, n, METRIC_HITS_MEMORY) + statsjson_sum(rows, n, METRIC_HITS_JOINED) +
-			statsjson_sum(rows, n, METRIC_HITS_REVALIDATED) + statsjson_sum(rows, n, METRIC_HITS_STALE);
-	uint64_t misses = statsjson_sum(rows, n, METRIC_MISSES);
+	uint64_t hits = statsjson_sum(rows, n, METRIC_HITS_MEMORY) + statsjson_sum(rows, n, METRIC_HITS_DISK) +
+			statsjson_sum(rows, n, METRIC_HITS_JOINED) + statsjson_sum(rows, n, METRIC_HITS_REVALIDATED) +
+			statsjson_sum(rows, n, METRIC_HITS_STALE);
+	uint64_t misses = statsjson_sum(rows, n, METRIC_MISSES) + from_nodes(rows, n);
 	uint64_t from_cache = statsjson_sum(rows, n, METRIC_BYTES_FROM_CACHE);
 	uint64_t from_origins = statsjson_sum(rows, n, METRIC_UPSTREAM_BYTES);
+	struct tally tally;
 
 	buf_put(b, SPAN("{\"node\":"));
 	json_put_string(b, span_str(g->node));
@@ -73,8 +70,13 @@ void statsjson_put(struct buf *b, const struct metrics *const *rows, size_t n, c
 	else
 		buf_put(b, SPAN("null"));
 	put_u64(b, SPAN(",\"hits\":"), hits);
-	put_ratio(b, SPAN(",\"hit_ratio\":"), hits, hits + misses);
-	put_ratio(b, SPAN(",\"byte_hit_ratio\":"), from_cache, from_cache + from_origins);
+	buf_put(b, SPAN(",\"hit_ratio\":"));
+	json_put_ratio(b, hits, hits + misses);
+	buf_put(b, SPAN(",\"byte_hit_ratio\":"));
+	json_put_ratio(b, from_cache, from_cache + from_origins);
+	tally_of(rows, n, &tally);
+	buf_put(b, SPAN(",\"tally\":"));
+	tally_put_json(b, &tally);
 	put_counters(b, rows, n);
 	buf_put(b, SPAN("}\n"));
 }

@@ -13,6 +13,7 @@
 
 #include "node/admin/admin.h"
 #include "node/admin/metricstext.h"
+#include "node/admin/peersjson.h"
 #include "node/tls/ca.h"
 #include "tests/unit/lanes.h"
 #include "tests/unit/net/ground.h"
@@ -31,6 +32,8 @@ struct world {
 	size_t n_at;
 	char *folder, ca_path[600], why[600];
 	size_t metrics_bytes; /* how long the page is */
+	bool in_cluster;
+	unsigned looks; /* at the counters, for the history */
 	struct timer kick;
 	dur_ms pass;
 	char *got; /* ANSWERS_BYTES */
@@ -57,7 +60,52 @@ static const char *node_name(void *cookie)
 	return "edge1";
 }
 
-static const struct admin_actions actions = {.stats = put_stats, .metrics = put_metrics, .node = node_name};
+static bool put_peers(void *cookie, struct buf *b)
+{
+	struct world *w = cookie;
+
+	if (!w->in_cluster)
+		return false;
+	buf_put(b, SPAN("{\"node\":\"edge1\",\"peers\":["));
+	while (b->n < PEERSJSON_LEAST - 100)
+		buf_put(b, SPAN("{},"));
+	buf_put(b, SPAN("{}]}\n"));
+	assert_false(b->full);
+	return true;
+}
+
+static void tell_page(void *cookie, struct page_facts *out)
+{
+	(void)cookie;
+	assert_false(out->parent);
+	out->parent = true;
+}
+
+/* Each look counts: so the rows show when they were taken. */
+static void tell_history(void *cookie, struct history_row *now)
+{
+	struct world *w = cookie;
+
+	memset(now, 0, sizeof(*now));
+	now->time = w->clock.wall_now;
+	now->v[HISTORY_LOCAL_HIT] = ++w->looks;
+}
+
+static void put_recent(void *cookie, struct buf *b)
+{
+	(void)cookie;
+	buf_put_str(b, "{\"urls\":false,\"lines\":[]}\n");
+}
+
+static const struct admin_actions actions = {
+	.recent = put_recent,
+	.stats = put_stats,
+	.metrics = put_metrics,
+	.peers = put_peers,
+	.page = tell_page,
+	.history = tell_history,
+	.node = node_name,
+};
 
 static void open_admin(void *arg)
 {
@@ -260,7 +308,12 @@ static void pages(void **state)
 		{"/ca.crt?format=p12", 200, "application/pkcs12", "\x30\x82"},
 		{"/ca.crt?format=", 400, "text/plain; charset=utf-8", "format is one of"},
 		{"/ca.crt?format=key", 400, "text/plain; charset=utf-8", "format is one of"},
-		{"/", 404, "text/plain; charset=utf-8", "no such page; there are: /healthz /readyz "},
+		{"/", 200, "text/html; charset=utf-8", "<!doctype html>\n"},
+		{"/?x", 200, "text/html; charset=utf-8", "<!doctype html>\n"},
+		{"/page.json", 200, "application/json", "{\"state\":\"ready\",\"role\":\"parent\","},
+		{"/history.json", 200, "application/json", "{\"interval_s\":60,"},
+		{"/recent.json", 200, "application/json", "{\"urls\":false,"},
+		{"/nowhere", 404, "text/plain; charset=utf-8", "no such page; there are: / /healthz /readyz "},
 		{"/healthz/", 404, "text/plain; charset=utf-8", "no such page"},
 		{"/HEALTHZ", 404, "text/plain; charset=utf-8", "no such page"},
 		{"/ca.key", 404, "text/plain; charset=utf-8", "no such page"},
@@ -281,8 +334,48 @@ static void pages(void **state)
 		assert_has(answer, "\r\nDate: Mon, 23 Nov 2026 13:44:58 GMT\r\n");
 		assert_has(answer, "\r\nCache-Control: no-store\r\n");
 		assert_has(answer, "\r\nX-Content-Type-Options: nosniff\r\n");
+		assert_has(answer, "\r\nX-Frame-Options: DENY\r\n");
+		assert_has(answer, "\r\nCross-Origin-Resource-Policy: same-origin\r\n");
+		assert_has(answer, "\r\nContent-Security-Policy: default-src 'none'; ");
 		assert_memory_equal(body_of(answer), cases[i].body, strlen(cases[i].body));
 	}
+}
+
+static unsigned rows_of(struct world *w)
+{
+	return count(get(w, "/history.json"), "[1795");
+}
+
+static void the_history_grows_by_the_minute(void **state)
+{
+	struct world *w = *state;
+
+	assert_int_equal(2, rows_of(w)); /* the beginning, and now */
+	assert_has(w->got, "\"rows\":[[1795441498122,1,0,");
+	assert_has(w->got, ",[1795441498122,2,0,");
+	pass(w, DUR_MINUTE - 1);
+	assert_int_equal(2, rows_of(w));
+	pass(w, 1);
+	assert_int_equal(3, rows_of(w));
+	assert_has(w->got, "[1795441558122,4,0,");
+	for (int i = 0; i < HISTORY_ROWS; i++)
+		pass(w, DUR_MINUTE);
+	assert_int_equal(HISTORY_ROWS + 1, rows_of(w));
+}
+
+static void peers_of_a_node_in_a_cluster_alone(void **state)
+{
+	struct world *w = *state;
+
+	assert_int_equal(404, status_of(get(w, "/peers.json")));
+	assert_string_equal("this node is in no cluster\n", body_of(w->got));
+	w->in_cluster = true;
+	assert_int_equal(200, status_of(get(w, "/peers.json")));
+	assert_has(w->got, "\r\nContent-Type: application/json\r\n");
+	assert_memory_equal("{\"node\":\"edge1\",", body_of(w->got), 16);
+	assert_memory_equal("{}]}\n", w->got + w->n - 5, 5);
+	assert_int_equal(200, status_of(ask(w, "HEAD /peers.json HTTP/1.1\r\n" HOST "\r\n")));
+	assert_string_equal("", body_of(w->got));
 }
 
 static void the_certificate_is_that_of_the_file_at_the_start(void **state)
@@ -570,7 +663,7 @@ static int ask_much(struct world *w, unsigned n)
 {
 	int fd = dial(w, 0, 4096);
 
-	w->metrics_bytes = METRICSTEXT_MAX * 2;
+	w->metrics_bytes = METRICSTEXT_NODE_MAX * 2;
 	for (unsigned i = 0; i < n; i++)
 		say_text(fd, "GET /metrics HTTP/1.1\r\n" HOST "\r\n");
 	shutdown(fd, SHUT_WR);
@@ -694,6 +787,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(pages, set_up_open, tear_down),
+		cmocka_unit_test_setup_teardown(the_history_grows_by_the_minute, set_up_open, tear_down),
+		cmocka_unit_test_setup_teardown(peers_of_a_node_in_a_cluster_alone, set_up_open, tear_down),
 		cmocka_unit_test_setup_teardown(the_certificate_is_that_of_the_file_at_the_start, set_up_open,
 						tear_down),
 		cmocka_unit_test_setup_teardown(head_is_get_without_the_body, set_up_open, tear_down),

@@ -9,17 +9,42 @@
 
 static void good_requests(void **state)
 {
-	struct control_request r;
-	const char *why = NULL;
+	static const struct {
+		struct span line;
+		enum control_verb verb;
+		const char *arg;
+	} rows[] = {
+		{SPAN("stats\n"), CONTROL_STATS, NULL},
+		{SPAN("peers\n"), CONTROL_PEERS, NULL},
+		{SPAN("matrix\n"), CONTROL_MATRIX, NULL},
+		{SPAN("explain https://a.test/b\n"), CONTROL_EXPLAIN, "https://a.test/b"},
+		{SPAN("offline on\n"), CONTROL_OFFLINE, "on"},
+		{SPAN("purge https://a.test/b?c=d%20e\n"), CONTROL_PURGE, "https://a.test/b?c=d%20e"},
+		{SPAN("purge-prefix https://a.test/\n"), CONTROL_PURGE_PREFIX, "https://a.test/"},
+		{SPAN("purge-host a.test\n"), CONTROL_PURGE_HOST, "a.test"},
+		{SPAN("purge-all\n"), CONTROL_PURGE_ALL, NULL},
+		{SPAN("cluster-purge https://a.test/b\n"), CONTROL_CLUSTER_PURGE, "https://a.test/b"},
+		{SPAN("cluster-purge-prefix https://a.test/\n"), CONTROL_CLUSTER_PURGE_PREFIX, "https://a.test/"},
+		{SPAN("cluster-purge-host a.test\n"), CONTROL_CLUSTER_PURGE_HOST, "a.test"},
+		{SPAN("cluster-purge-all\n"), CONTROL_CLUSTER_PURGE_ALL, NULL},
+	};
 
 	(void)state;
-	assert_int_equal(control_words_parse(SPAN("stats\n"), &r, &why), CONTROL_WORDS_DONE);
-	assert_int_equal(r.verb, CONTROL_STATS);
-	assert_null(r.arg.p);
-	assert_int_equal(control_words_parse(SPAN("purge https://a.test/b?c=d%20e\n"), &r, &why), CONTROL_WORDS_DONE);
-	assert_int_equal(r.verb, CONTROL_PURGE);
-	assert_true(span_eq(r.arg, SPAN("https://a.test/b?c=d%20e")));
-	assert_null(why);
+	assert_int_equal(CONTROL_VERB_COUNT, sizeof(rows) / sizeof(rows[0]));
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct span line = rows[i].line;
+		struct control_request r;
+		const char *why = NULL;
+
+		assert_int_equal(control_words_parse(line, &r, &why), CONTROL_WORDS_DONE);
+		assert_int_equal(r.verb, rows[i].verb);
+		if (rows[i].arg)
+			assert_true(span_eq(r.arg, span_str(rows[i].arg)));
+		else
+			assert_null(r.arg.p);
+		assert_null(why);
+		assert_true(span_starts(line, span_str(control_words_verb(r.verb))));
+	}
 }
 
 static void every_piece_asks_for_more(void **state)
@@ -57,6 +82,17 @@ static void bad_requests(void **state)
 		{SPAN("purge a\0b\n"), "one word"},
 		{SPAN("purge \xc3\xa4\n"), "one word"},
 		{SPAN("stats\nstats\n"), "only one request"},
+		{SPAN("peers edge1\n"), "no argument"},
+		{SPAN("matrix \n"), "no argument"},
+		{SPAN("explain\n"), "needs an argument"},
+		{SPAN("explain a b\n"), "one word"},
+		{SPAN("purge-prefix\n"), "needs an argument"},
+		{SPAN("purge-host a b\n"), "one word"},
+		{SPAN("purge-all everything\n"), "no argument"},
+		{SPAN("cluster-purge\n"), "needs an argument"},
+		{SPAN("cluster-purge-all x\n"), "no argument"},
+		{SPAN("cluster-purge-everything\n"), "not known"},
+		{SPAN("purge-\n"), "not known"},
 	};
 
 	(void)state;

@@ -55,10 +55,11 @@ static const char *text_of(struct rows *r, const struct statsjson_gauges *g, cha
 static void nothing_yet(void **state)
 {
 	char out[STATSJSON_MAX + 1],
-		want[] = "{\"node\":\"edge\\\"1\",\"version\":\"1.2.3\",\"time\":\"2026-11-23T13:44:58.122Z\","
-			 "\"uptime_s\":12,\"loops\":2,\"memory\":{\"used_bytes\":111,\"limit_bytes\":222,"
-			 "\"objects\":3},\"ca_not_after\":\"2024-02-29T00:00:00.000Z\",\"hits\":0,"
-			 "\"hit_ratio\":null,\"byte_hit_ratio\":null,\"counters\":{\"connections_total\":0,";
+		want[] =
+			"{\"node\":\"edge\\\"1\",\"version\":\"1.2.3\",\"time\":\"2026-11-23T13:44:58.122Z\","
+			"\"uptime_s\":12,\"loops\":2,\"memory\":{\"used_bytes\":111,\"limit_bytes\":222,"
+			"\"objects\":3},\"ca_not_after\":\"2024-02-29T00:00:00.000Z\",\"hits\":0,"
+			"\"hit_ratio\":null,\"byte_hit_ratio\":null,\"tally\":{\"eligible\":0,\"sources\":{\"local_hit\":0,";
 	size_t n;
 
 	text_of(*state, &gauges, out);
@@ -91,6 +92,30 @@ static void sums_and_ratios(void **state)
 	text_of(r, &gauges, out);
 	assert_non_null(strstr(out, "\"hits\":15,\"hit_ratio\":0.7143,\"byte_hit_ratio\":0.6667,"));
 	assert_non_null(strstr(out, "\"hits_memory_total\":3,"));
+}
+
+/* Each eligible answer has one source, and the parts of all sources are the whole. */
+static void where_answers_came_from(void **state)
+{
+	struct rows *r = *state;
+	char out[STATSJSON_MAX + 1];
+
+	metric_add(&r->a, METRIC_HITS_MEMORY, 4);
+	metric_add(&r->b, METRIC_HITS_JOINED, 1);
+	metric_add(&r->a, METRIC_HITS_SIBLING, 2);
+	metric_add(&r->b, METRIC_STREAMS_SIBLING, 1);
+	metric_add(&r->a, METRIC_HITS_PARENT, 1);
+	metric_add(&r->a, METRIC_JOINS_PARENT, 1);
+	metric_add(&r->a, METRIC_MISSES_PARENT, 3);
+	metric_add(&r->a, METRIC_MISSES, 6);
+	metric_add(&r->a, METRIC_HITS_REVALIDATED, 1);
+	metric_add(&r->a, METRIC_BYPASSES, 7);
+	metric_add(&r->a, METRIC_ERRORS, 8);
+	metric_add(&r->a, METRIC_CHILD_REQUESTS, 9); /* counted where they reach a client */
+	text_of(r, &gauges, out);
+	assert_non_null(strstr(out, "\"tally\":{\"eligible\":20,"));
+	assert_non_null(strstr(out, "\"sibling_stream\":1,\"parent_hit\":1,\"parent_join\":1,\"parent_miss\":3,"));
+	assert_non_null(strstr(out, "\"local\":0.2500,\"sibling\":0.1500,\"parent\":0.1000,\"upstream\":0.5000,"));
 }
 
 /* A connection accepted in one loop and ended in another, as gauges see it. */
@@ -139,6 +164,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(nothing_yet, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(sums_and_ratios, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(where_answers_came_from, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_gauge_below_zero_in_one_row, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(the_largest_values_fit, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(no_ca, set_up, tear_down),
