@@ -460,22 +460,26 @@ static bool may_wait_here(const struct visitor *v, uint32_t order)
 	return !asked->order && rendezvous_outranks(asked->key.b, v->door->settings.self, v->node);
 }
 
+/* HEAD asks for the digest, which is known when all is there; GET can begin with the head. */
+static bool is_to_be_awaited(const struct visitor *v, const struct entry_view *view)
+{
+	return view->phase == ENTRY_NEW || (v->head_only && view->phase == ENTRY_FILLING);
+}
+
 static void look(struct visitor *v)
 {
 	struct door_object *o = &v->object;
 	struct entry_view view;
 
 	entry_look(o->entry, &view);
-	if (v->head_only && (view.phase == ENTRY_NEW || view.phase == ENTRY_FILLING))
-		await_head(v); /* the digest is known when it is whole */
+	if (view.phase == ENTRY_FAILED || view.phase == ENTRY_MARK)
+		refuse_gone(v);
+	else if (!v->head_only && view.phase != ENTRY_COMPLETE && !may_wait_here(v, view.order))
+		refuse(v, 409, PEER_FALSE_BUSY, "");
+	else if (is_to_be_awaited(v, &view))
+		await_head(v);
 	else if (v->head_only)
 		answer_attestation(v, &view);
-	else if (view.phase == ENTRY_FAILED || view.phase == ENTRY_MARK)
-		refuse_gone(v);
-	else if (view.phase != ENTRY_COMPLETE && !may_wait_here(v, view.order))
-		refuse(v, 409, PEER_FALSE_BUSY, "");
-	else if (view.phase == ENTRY_NEW)
-		await_head(v);
 	else
 		answer_with(v, &view);
 	head_unref(&view.head);

@@ -1,4 +1,7 @@
-"""The replay of a trace (tests/bench/policy): against textbook caches, written here in their plainest form."""
+"""The replay of a trace (tests/bench/policy): against textbook caches, written here in their plainest form.
+
+run-tests: plain build
+"""
 
 import csv
 import random

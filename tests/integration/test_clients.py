@@ -1,5 +1,8 @@
 """Real programs against registries on loopback, set up by `pmcachectl env` alone: first run MISS, second run, its own
-cache wiped and the origin shut down, HIT."""
+cache wiped and the origin shut down, HIT.
+
+run-tests: plain build
+"""
 
 import os
 import shutil

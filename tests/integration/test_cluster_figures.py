@@ -1,4 +1,7 @@
-"""Figures, against what the origin, the logs and the other side saw."""
+"""Figures, against what the origin, the logs and the other side saw.
+
+run-tests: not for threads
+"""
 
 import json
 

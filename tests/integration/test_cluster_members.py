@@ -1,4 +1,7 @@
-"""Who is in: told by parents, kept over a restart, by DNS; nodes come and go without a change in the others' files."""
+"""Who is in: told by parents, kept over a restart, by DNS; nodes come and go without a change in the others' files.
+
+run-tests: not for threads
+"""
 
 import pytest
 

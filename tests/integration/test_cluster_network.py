@@ -1,4 +1,7 @@
-"""Nodes on hosts of their own: what is lost, cut, blocked, and an edge that has no way out. Needs root (lab/netns.py)."""
+"""Nodes on hosts of their own: what is lost, cut, blocked, and an edge that has no way out. Needs root (lab/netns.py).
+
+run-tests: not for threads
+"""
 
 import pytest
 

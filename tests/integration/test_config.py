@@ -1,4 +1,7 @@
-"""The configuration as the command line shows it; reload and shutdown."""
+"""The configuration as the command line shows it; reload and shutdown.
+
+run-tests: not for threads
+"""
 
 import os
 import re

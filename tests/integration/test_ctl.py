@@ -1,4 +1,7 @@
-"""pmcachectl: env, exec, stats, purge, ca; for people and as JSON."""
+"""pmcachectl: env, exec, stats, purge, ca; for people and as JSON.
+
+run-tests: not for threads
+"""
 
 import json
 import os

@@ -1,4 +1,7 @@
-"""pmcachectl cluster: a cluster is made, nodes are let in, keys change; the daemon takes what comes out."""
+"""pmcachectl cluster: a cluster is made, nodes are let in, keys change; the daemon takes what comes out.
+
+run-tests: plain build
+"""
 
 import hashlib
 import json

@@ -1,4 +1,7 @@
-"""The dissector in proto/wireshark, asked by tshark about the golden vectors. Needs no daemon."""
+"""The dissector in proto/wireshark, asked by tshark about the golden vectors. Needs no daemon.
+
+run-tests: plain build
+"""
 
 import hashlib
 import json

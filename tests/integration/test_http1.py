@@ -1,4 +1,7 @@
-"""HTTP/1.1 on both sides: what is refused, what is streamed, what is passed on and what is not."""
+"""HTTP/1.1 on both sides: what is refused, what is streamed, what is passed on and what is not.
+
+run-tests: not for threads
+"""
 
 import threading
 

@@ -1,4 +1,7 @@
-"""Bodies are held against what is promised about them: what fits passes whole, what does not is never the whole, nor kept."""
+"""Bodies are held against what is promised about them: what fits passes whole, what does not is never the whole, nor kept.
+
+run-tests: not for threads
+"""
 
 import base64
 import hashlib

@@ -1,4 +1,7 @@
-"""The laboratory itself, without a daemon: an origin asked directly says what it should."""
+"""The laboratory itself, without a daemon: an origin asked directly says what it should.
+
+run-tests: plain build
+"""
 
 import json
 import ssl

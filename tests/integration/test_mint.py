@@ -1,4 +1,7 @@
-"""The CA and the leaves: made once, good for clients, like the origin's where asked, warm after a restart."""
+"""The CA and the leaves: made once, good for clients, like the origin's where asked, warm after a restart.
+
+run-tests: not for threads
+"""
 
 import datetime
 import ipaddress

@@ -1,5 +1,8 @@
 """The origin does not answer, or not well: what is stored keeps jobs going, a host that is down is left alone but for
-trials, and nobody is failed longer than it is down."""
+trials, and nobody is failed longer than it is down.
+
+run-tests: not for threads
+"""
 
 import json
 import shutil

@@ -1,7 +1,10 @@
 """The page for people, in a real browser: what it shows, that it lives, in the dark, on a phone, by keyboard; that nothing said by
 others becomes a part of it; and how one who asks a proxy port for a page gets there.
 
-PMC_PICTURES=FOLDER keeps what the browser showed."""
+PMC_PICTURES=FOLDER keeps what the browser showed.
+
+run-tests: plain build
+"""
 
 import base64
 import hashlib

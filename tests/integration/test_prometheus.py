@@ -1,5 +1,8 @@
 """Monitoring as an operator sets it up: Prometheus' own checker reads our metrics and rules, a real Prometheus scrapes nodes with the
-configuration in conf/, and what rules and dashboard ask for is there."""
+configuration in conf/, and what rules and dashboard ask for is there.
+
+run-tests: plain build
+"""
 
 import json
 import re

@@ -1,4 +1,7 @@
-"""conf/integration.yaml: each row of the seed's squid.conf has a test that shows its effect."""
+"""conf/integration.yaml: each row of the seed's squid.conf has a test that shows its effect.
+
+run-tests: not for threads
+"""
 
 import os
 import re

@@ -1,4 +1,7 @@
-"""What the edge says and does when upstream is bad, slow, away or forbidden; pooling, retries, the corporate proxy."""
+"""What the edge says and does when upstream is bad, slow, away or forbidden; pooling, retries, the corporate proxy.
+
+run-tests: not for threads
+"""
 
 import re
 import socket
