@@ -81,7 +81,7 @@ POLICY   := $(BUILD)/bench/policy/policy $(BUILD)/bench/policy/generate
 # ---- to be called ---------------------------------------------------------------------------------------------------
 
 .PHONY: all help deps run test check-asan check-tsan lint lint-format lint-scripts fmt fuzz bench live install clean
-.PHONY: man completion deb check-package
+.PHONY: man completion deb check-package ansible-check fleet
 .PHONY: tests run-tests fuzz-programs bench-programs bench-policy policy-programs
 
 all: $(LIB) $(PROGRAMS) ## build/pmcached and build/pmcachectl
@@ -170,6 +170,14 @@ deb: ## build/pmcache_VERSION_ARCHITECTURE.deb
 
 check-package: deb ## lintian, then install, run, use and purge the package in a Debian tree of its own (root, network)
 	@tests/package/run $(BUILD)/pmcache_$(VERSION)_$$(dpkg --print-architecture).deb
+
+ansible-check: deb ## the Ansible collection: lint, argument specs, and real machines (root; about 12 minutes)
+	@tests/tools/deps ansible
+	@PMC_BUILD=$(BUILD) tests/ansible/run
+
+fleet: deb ## two edges, a parent and an origin as booted machines: install, update, rotate under load (root; about 17 minutes)
+	@tests/tools/deps ansible
+	@PMC_BUILD=$(BUILD) tests/fleet/run
 
 deps: ## only install what is missing to build and test
 	@tests/tools/deps build test

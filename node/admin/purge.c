@@ -5,6 +5,7 @@
 
 #include "node/base/mem.h"
 #include "node/cache/disk.h"
+#include "node/net/loop.h"
 #include "node/base/reason.h"
 #include "proto/storeid.h"
 
@@ -86,6 +87,8 @@ static bool fits_host(void *cookie, struct span store_id)
 /* ---- on disk ---- */
 
 struct disk_purging {
+	struct loop *loop;
+	struct deferred at_end; /* the loop goes first */
 	enum purgerec_kind kind;
 	struct span value; /* into `text` */
 	char text[];
@@ -110,14 +113,19 @@ static bool fits_on_disk(void *cookie, const struct head *head, const uint8_t *d
 
 static void on_purged(void *cookie, unsigned n)
 {
+	struct disk_purging *p = cookie;
+
 	(void)n;
-	free(cookie);
+	loop_defer_cancel(p->loop, &p->at_end);
+	free(p);
 }
 
 static void purge_disk(const struct purge_ground *g, enum purgerec_kind kind, struct span value)
 {
-	struct disk_purging *p = mem_alloc(sizeof(*p) + value.n);
+	struct disk_purging *p = mem_zalloc(sizeof(*p) + value.n);
 
+	p->loop = g->loop;
+	loop_at_end(g->loop, &p->at_end, free, p);
 	p->kind = kind;
 	if (value.n)
 		memcpy(p->text, value.p, value.n);

@@ -822,7 +822,8 @@ static void copy_fields(struct finding *g, const struct hdrs *from)
 		n += from->v[i].name.n + from->v[i].value.n;
 	g->text = mem_alloc(n + 1);
 	b = buf_over(g->text, n);
-	g->request = *from;
+	/* A kept request's table ends with the last field there is (http1_keep.h). */
+	memcpy(&g->request, from, offsetof(struct hdrs, v) + from->n * sizeof(from->v[0]));
 	for (unsigned i = 0; i < from->n; i++) {
 		struct hdr *f = &g->request.v[i];
 

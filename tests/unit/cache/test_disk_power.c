@@ -480,9 +480,11 @@ struct book {
 static unsigned version_of(struct disk_file *f)
 {
 	struct head *h = disk_file_head(f);
+	char *text = span_dup(span_of(h->text, h->n)); /* with a NUL behind it */
 	unsigned version;
 
-	assert_int_equal(sscanf(strstr(h->text, "X-Version: "), "X-Version: %u", &version), 1);
+	assert_int_equal(sscanf(strstr(text, "X-Version: "), "X-Version: %u", &version), 1);
+	free(text);
 	head_unref(&h);
 	return version;
 }

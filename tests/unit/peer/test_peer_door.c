@@ -1126,6 +1126,7 @@ static void test_order_not_known_yet(void **state)
 			refused++;
 		}
 		break_off(p, e);
+		hear_some(p, &a, 1 << 20); /* who waited hears of it */
 		leave(&a);
 	}
 	assert_true(waited > 0 && refused > 0);
