@@ -38,13 +38,16 @@ class EdgeFailed(Exception):
         self.code, self.stderr = code, stderr
 
 
+GIVEN_PORTS = set()  # in this run: who got one may not have bound it yet
+
+
 def free_ports(n):
-    """Ports that nobody has at this moment, outside the range from which outgoing connections take theirs."""
+    """Ports that nobody has at this moment, outside the range from which outgoing connections take theirs. None is given twice."""
     found = []
     rng = random.Random(os.getpid() * 1000003 + time.monotonic_ns())
     while len(found) < n:
         port = rng.randrange(11000, 32000)
-        if port in found:
+        if port in GIVEN_PORTS:
             continue
         try:
             for family, host in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::1")):
@@ -52,6 +55,7 @@ def free_ports(n):
                     s.bind((host, port))
         except OSError:
             continue
+        GIVEN_PORTS.add(port)
         found.append(port)
     return found
 
