@@ -125,12 +125,13 @@ static void purge_disk(const struct purge_ground *g, enum purgerec_kind kind, st
 	struct disk_purging *p = mem_zalloc(sizeof(*p) + value.n);
 
 	p->loop = g->loop;
-	loop_at_end(g->loop, &p->at_end, free, p);
 	p->kind = kind;
 	if (value.n)
 		memcpy(p->text, value.p, value.n);
 	p->value = span_of(p->text, value.n);
 	disk_purge_if(g->disk, fits_on_disk, g->loop, on_purged, p);
+	/* Behind the disk's own: until that has run, the disk may still ask us. */
+	loop_at_end(g->loop, &p->at_end, free, p);
 }
 
 static unsigned purge_url(const struct purge_ground *g, struct span salt, struct span store_id)
