@@ -155,7 +155,7 @@ long parent_children_parse(struct span text, struct child *out, size_t most)
 
 /* ---- the file ---- */
 
-static char *read_file(const char *path, size_t *n)
+char *parent_children_read(const char *path, size_t *n)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	char *text;
@@ -189,8 +189,7 @@ static bool write_all(int fd, struct span s)
 	return true;
 }
 
-/* Whoever reads it finds the old text or the new one. */
-static bool write_file(const char *path, struct span text)
+bool parent_children_write(const char *path, struct span text)
 {
 	char temporary[4096];
 	bool good;
@@ -213,7 +212,7 @@ static void load(struct parent_children *pc, wall_ms now)
 {
 	struct child *v;
 	size_t bytes;
-	char *text = read_file(pc->path, &bytes);
+	char *text = parent_children_read(pc->path, &bytes);
 	long n;
 
 	if (!text)
@@ -303,7 +302,7 @@ void parent_children_save(struct parent_children *pc, wall_ms now)
 	format(pc, &b, hash, now);
 	changed = memcmp(hash, pc->saved, HASH_BYTES) != 0;
 	pthread_mutex_unlock(&pc->lock);
-	if (changed && write_file(pc->path, buf_span(&b))) {
+	if (changed && parent_children_write(pc->path, buf_span(&b))) {
 		pthread_mutex_lock(&pc->lock);
 		memcpy(pc->saved, hash, HASH_BYTES);
 		pthread_mutex_unlock(&pc->lock);

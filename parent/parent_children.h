@@ -45,4 +45,9 @@ void parent_children_save(struct parent_children *, wall_ms now);
 /* Up to `most` of the text, in its order; lines that are not understood are left out; -1: it is no such text. */
 long parent_children_parse(struct span text, struct child *, size_t most);
 
+/* The text as a file. Read: owned by the caller; NULL: there is none. Written: whoever reads it finds the old text or the new one; false: the
+ * disk does not allow it, and the old one stays. Both block on the disk. */
+char *parent_children_read(const char *path, size_t *n);
+bool parent_children_write(const char *path, struct span text);
+
 #endif

@@ -76,7 +76,6 @@ static void tell_state(struct cluster *);
 static uint32_t remove_stored(void *cookie, const struct purgerec *r)
 {
 	struct cluster *c = cookie;
-
 	struct purge_ground ground = {.index = c->s.index, .disk = c->s.disk, .loop = c->s.loop};
 
 	return purge_stored(&ground, span_str(c->s.conf->cluster.salt), r->kind, r->value);
@@ -220,7 +219,7 @@ static void page_members(void *cookie, struct peer_door_reply *reply, const stru
 			 const struct addr *from, struct span address)
 {
 	struct cluster *c = cookie;
-	wall_ms now = loop_wall(c->s.loop);
+	wall_ms now = loop_wall(peer_door_loop(reply));
 	struct child child = {.role = who->role, .addr = *from};
 	struct addr told;
 	char *room;

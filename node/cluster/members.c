@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "node/base/check.h"
 #include "node/base/mem.h"
@@ -309,31 +308,13 @@ static void take_text(struct members *m, struct span text)
 	take_list(text, &m->learned, &m->n_learned);
 }
 
-/* Written beside and renamed; a list that is lost is learned again. */
-static void keep_text(struct members *m, struct span text)
-{
-	char path[4200];
-	FILE *f;
-
-	snprintf(path, sizeof(path), "%s.new", m->path);
-	f = fopen(path, "we");
-	if (!f)
-		return;
-	if (fwrite(text.p, 1, text.n, f) == text.n && fclose(f) == 0)
-		rename(path, m->path);
-	else
-		unlink(path);
-}
-
 static void load_text(struct members *m)
 {
-	char *text = mem_alloc(PARENT_CHILDREN_BYTES);
-	FILE *f = fopen(m->path, "re");
+	size_t n;
+	char *text = parent_children_read(m->path, &n);
 
-	if (f) {
-		take_text(m, span_of(text, fread(text, 1, PARENT_CHILDREN_BYTES, f)));
-		fclose(f);
-	}
+	if (text)
+		take_text(m, span_of(text, n));
 	free(text);
 }
 
@@ -359,7 +340,7 @@ static void on_learned(void *cookie, int status, struct span body, bool more)
 	m->text = span_dup(body);
 	m->text_n = body.n;
 	take_text(m, body);
-	keep_text(m, body);
+	parent_children_write(m->path, body); /* one that is lost is learned again */
 	tell_all(m);
 }
 

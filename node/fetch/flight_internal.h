@@ -151,6 +151,10 @@ void upstream_end(struct flight *); /* whatever came of it; harmless when it has
 
 /* outgoing.c: the request as it goes to a parent or an origin, and the exchange on a link. */
 void outgoing_start(struct flight *, struct link **, bool to_parent, const struct exchange_on *);
+/* A link to a node: an idle one of the pool's (unless it must be a fresh one), which is returned; or NULL, and *dial is under way to on_done, whose stream becomes a link
+ * under f->origin. */
+struct link *outgoing_reach(struct flight *, const struct nodelink_target *, bool fresh, nodelink_on_done_f *on_done,
+			    struct nodelink_dial **dial);
 /* The same for a head that is made elsewhere (borrowed), without a body. */
 void outgoing_start_with(struct flight *, struct link **, struct span head, dur_ms first_byte, dur_ms stall,
 			 const struct exchange_on *);

@@ -167,6 +167,23 @@ static void exchange_with(struct flight *f, struct link **link, const struct exc
 	f->exchange = exchange_start(link, ask, on, f);
 }
 
+struct link *outgoing_reach(struct flight *f, const struct nodelink_target *target, bool fresh,
+			    nodelink_on_done_f *on_done, struct nodelink_dial **dial)
+{
+	const struct fetch_cluster *c = f->fetcher->cluster;
+	char origin[NODECERT_NAME_BYTES + 64];
+	struct buf b = buf_over(origin, sizeof(origin));
+	struct link *link;
+
+	nodelink_origin(target, &b);
+	CHECK_THAT(!b.full);
+	f->origin = arena_copy(&f->arena, buf_span(&b));
+	link = fresh ? NULL : pool_take(f->fetcher->pool, f->origin.p);
+	if (!link)
+		*dial = nodelink_dial(f->fetcher->loop, c->dns, c->tls, target, on_done, f);
+	return link;
+}
+
 void outgoing_start(struct flight *f, struct link **link, bool to_parent, const struct exchange_on *on)
 {
 	const struct policy_upstream *u = &f->policy->upstream;

@@ -181,10 +181,7 @@ static void on_dialled(void *cookie, struct stream *s, enum nodelink_fault fault
 
 static void reach(struct flight *f)
 {
-	const struct fetch_cluster *c = f->fetcher->cluster;
 	const struct parent_member *m = &f->proof.pick.member;
-	char origin[NODECERT_NAME_BYTES + 64];
-	struct buf b = buf_over(origin, sizeof(origin));
 	struct nodelink_target target = {
 		.node = span_str(m->name),
 		.host = span_str(m->host),
@@ -196,14 +193,9 @@ static void reach(struct flight *f)
 	};
 	struct link *link;
 
-	nodelink_origin(&target, &b);
-	CHECK_THAT(!b.full);
-	f->origin = arena_copy(&f->arena, buf_span(&b));
-	link = pool_take(f->fetcher->pool, f->origin.p);
+	link = outgoing_reach(f, &target, false, on_dialled, &f->proof.dial);
 	if (link)
 		start(f, link);
-	else
-		f->proof.dial = nodelink_dial(f->fetcher->loop, c->dns, c->tls, &target, on_dialled, f);
 }
 
 static void ask_parent(struct flight *f)

@@ -295,10 +295,8 @@ static void on_dialled(void *cookie, struct stream *s, enum nodelink_fault fault
 
 static void reach(struct flight *f)
 {
-	const struct fetch_cluster *c = cluster_of(f);
 	const struct peer_source *source = source_of(f);
-	char host[ADDR_TEXT_BYTES], origin[NODECERT_NAME_BYTES + 64];
-	struct buf b = buf_over(origin, sizeof(origin));
+	char host[ADDR_TEXT_BYTES];
 	struct nodelink_target target = {
 		.node = span_str(source->name),
 		.host = span_str(addr_format_ip(&source->addr, host)),
@@ -309,19 +307,14 @@ static void reach(struct flight *f)
 	};
 	struct link *link;
 
-	nodelink_origin(&target, &b);
-	CHECK_THAT(!b.full);
-	f->origin = arena_copy(&f->arena, buf_span(&b));
 	flight__set_peer(f, source->name);
-	peer_desk_fetch_began(c->desk, source->node);
+	peer_desk_fetch_began(cluster_of(f)->desk, source->node);
 	f->sibling.reading = true;
 	f->sibling.bytes = 0;
 	f->sibling.ttfb_us = 0;
-	link = pool_take(f->fetcher->pool, f->origin.p);
+	link = outgoing_reach(f, &target, false, on_dialled, &f->node_dial);
 	if (link)
 		start(f, link);
-	else
-		f->node_dial = nodelink_dial(f->fetcher->loop, c->dns, c->tls, &target, on_dialled, f);
 }
 
 /* ---- asking ---- */

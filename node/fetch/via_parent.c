@@ -97,10 +97,7 @@ static void on_dialled(void *cookie, struct stream *s, enum nodelink_fault fault
 
 static void reach(struct flight *f, bool fresh)
 {
-	const struct fetch_cluster *c = f->fetcher->cluster;
 	const struct parent_member *m = &f->parent.pick.member;
-	char origin[NODECERT_NAME_BYTES + 64];
-	struct buf b = buf_over(origin, sizeof(origin));
 	struct nodelink_target target = {
 		.node = span_str(m->name),
 		.host = span_str(m->host),
@@ -112,14 +109,9 @@ static void reach(struct flight *f, bool fresh)
 	};
 	struct link *link;
 
-	nodelink_origin(&target, &b);
-	CHECK_THAT(!b.full);
-	f->origin = arena_copy(&f->arena, buf_span(&b));
-	link = fresh ? NULL : pool_take(f->fetcher->pool, f->origin.p);
+	link = outgoing_reach(f, &target, fresh, on_dialled, &f->node_dial);
 	if (link)
 		outgoing_start(f, &link, true, &exchange_on);
-	else
-		f->node_dial = nodelink_dial(f->fetcher->loop, c->dns, c->tls, &target, on_dialled, f);
 }
 
 bool via_parent_begin(struct flight *f)

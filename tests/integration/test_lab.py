@@ -4,8 +4,8 @@ run-tests: plain build
 """
 
 import json
+import select
 import ssl
-import threading
 
 import pytest
 
@@ -95,6 +95,18 @@ def test_tls_1_1_only_origin_does_speak_tls_1_1(make, certs):
     c.close()
 
 
+def relay(conn, wire):
+    """Both ways in one thread: a TLS socket must not be read and written by two at once."""
+    ways = {conn.sock: (conn.recv, wire.send), wire.sock: (wire.recv, conn.send)}
+    while True:
+        inside = conn.buffer or getattr(conn.sock, "pending", int)()  # was read from the socket already
+        for sock in [conn.sock] if inside else select.select(list(ways), [], [])[0]:
+            take, give = ways[sock]
+            if not (data := take()):
+                return
+            give(data)
+
+
 @pytest.fixture
 def forwarder(make):
     """A TLS server that answers CONNECT and forwards to loopback: enough of a proxy to test the client with."""
@@ -103,14 +115,8 @@ def forwarder(make):
     def to(inner):
         def forward(conn, req):
             conn.send(b"HTTP/1.1 200 OK\r\n\r\n")
-            up = connect(inner.host, inner.port)
-
-            def back():
-                while data := up.wire.recv():
-                    conn.send(data)
-            threading.Thread(target=back, daemon=True).start()
-            while data := conn.recv():
-                up.send(data)
+            with connect(inner.host, inner.port) as up:
+                relay(conn, up.wire)
         outer.raw(inner.authority, forward)
         return outer
     return to
