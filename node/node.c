@@ -99,6 +99,7 @@ struct node {
 	struct cluster *cluster; /* NULL: this node is in none */
 	atomic_uint connections, lanes_ended;
 	_Atomic uint64_t request_ids;
+	uint64_t boot; /* tells this process from others of its name */
 	mono_us began, ticket_keys_at;
 	wall_ms began_wall;
 	unsigned n_lanes;
@@ -324,6 +325,7 @@ static void lane_init(struct lane *l, struct node *n, int id, struct x509_store_
 		.secret = n->secret,
 		.connections = &n->connections,
 		.request_ids = &n->request_ids,
+		.boot = n->boot,
 		.fetcher =
 			{
 				.flights = &l->flights,
@@ -400,6 +402,7 @@ static struct statsjson_gauges gauges_of(struct node *n)
 	return (struct statsjson_gauges){
 		.node = node_name(n),
 		.version = PMCACHE_VERSION,
+		.boot = n->boot,
 		.now = clock_wall(&clock_system),
 		.began = n->began_wall,
 		.uptime = (clock_mono(&clock_system) - n->began) / 1000,
@@ -660,6 +663,7 @@ static void start_cache(struct node *n)
 	n->moods = hostmoods_new();
 	n->recalls = recalls_new();
 	rng_secret(n->secret, sizeof(n->secret));
+	rng_secret(&n->boot, sizeof(n->boot));
 	n->salt = span_dup(span_str(n->conf->cluster.name ? n->conf->cluster.salt : "pmcache"));
 	n->index = index_new(on_removed, n);
 	n->store = store_mem_new(n->conf->policy->cache.memory_size, eviction(n->conf->policy));

@@ -57,6 +57,7 @@ void statsjson_put(struct buf *b, const struct metrics *const *rows, size_t n, c
 	json_put_string(b, span_str(g->node));
 	buf_put(b, SPAN(",\"version\":"));
 	json_put_string(b, span_str(g->version));
+	buf_printf(b, ",\"boot\":\"%016llx\"", (unsigned long long)g->boot);
 	buf_put(b, SPAN(",\"time\":"));
 	json_put_time(b, g->now);
 	put_u64(b, SPAN(",\"uptime_s\":"), (uint64_t)(g->uptime / DUR_SECOND));

@@ -1,6 +1,6 @@
 /* statsjson: the state of a node as one JSON object, for `pmcachectl stats` and /stats.json.
  *
- *     {"node":"edge1","version":"0.1.0","time":"2026-11-23T13:00:00.000Z","uptime_s":12,"loops":2,
+ *     {"node":"edge1","version":"0.1.0","boot":"0123456789abcdef","time":"2026-11-23T13:00:00.000Z","uptime_s":12,"loops":2,
  *      "memory":{"used_bytes":1,"limit_bytes":2,"objects":3},"ca_not_after":"2036-11-20T13:00:00.000Z",
  *      "hits":4,"hit_ratio":0.8000,"byte_hit_ratio":0.7512,"tally":{…},"counters":{"connections_total":5, ...}}
  *
@@ -24,6 +24,7 @@
 /* What is not a counter. Strings are borrowed. */
 struct statsjson_gauges {
 	const char *node, *version;
+	uint64_t boot;      /* of the process, random */
 	wall_ms now, began; /* when the node started; of metricstext.h only */
 	dur_ms uptime;
 	unsigned loops;

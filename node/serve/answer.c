@@ -143,6 +143,8 @@ static enum metric metric_of_way(const struct flight_told *told)
 /* Every request of a client counts under exactly one of these (tally.h). */
 static enum metric metric_of(const struct request *r, const struct flight_told *told)
 {
+	if (r->ours)
+		return METRIC_BYPASSES;
 	if (r->not_modified)
 		return METRIC_HITS_REVALIDATED;
 	if (r->failed && r->result != ACCESSLOG_TCP_DENIED)
@@ -253,7 +255,7 @@ static void count(const struct request *r, const struct flight_told *told, uint6
 void answer_log(struct request *r, bool aborted)
 {
 	struct server *s = r->server;
-	char url[URL_TEXT_BYTES];
+	char url[URL_TEXT_BYTES], user[PROXYAUTH_USER_BYTES];
 	struct buf b = buf_over(url, sizeof(url));
 	uint64_t bytes = r->own_bytes + (r->delivering ? r->deliver.sent : 0);
 	struct accesslog_line line = {
@@ -265,7 +267,6 @@ void answer_log(struct request *r, bool aborted)
 		.status = r->status,
 		.bytes = bytes,
 		.method = r->head->method_name,
-		.user = client_user(r->client),
 		.request = &r->head->fields,
 		.request_id = r->id,
 	};
@@ -280,6 +281,7 @@ void answer_log(struct request *r, bool aborted)
 		return;
 	put_url(r, &b);
 	line.url = buf_span(&b);
+	line.user = client_user(r->client, &r->head->fields, user);
 	line.cache_status = r->cache_status;
 	line.hier = hier_of(&told);
 	line.peer = span_str(told.peer);
@@ -500,7 +502,8 @@ void answer_text(struct request *r, int status, struct span type, struct span te
 	if (!keep_alive)
 		buf_put_str(&b, "Connection: close\r\n");
 	http1_format_end(&b);
-	buf_put(&b, text);
+	if (r->head->method != METHOD_HEAD)
+		buf_put(&b, text);
 	r->status = status;
 	r->result = ACCESSLOG_NONE;
 	send_own(r, &b, keep_alive);

@@ -144,9 +144,15 @@ enum reason client_admitted(const struct client *c)
 	return parent_link_check_hop(&s->parsed.fields, span_str(cluster->name), span_str(cluster->node));
 }
 
-struct span client_user(const struct client *c)
+struct span client_user(const struct client *c, const struct hdrs *h, char room[PROXYAUTH_USER_BYTES])
 {
-	return c->child ? span_str(c->child->node) : SPAN_NONE;
+	if (c->child)
+		return span_str(c->child->node);
+	if (c->tunnel)
+		return span_of(c->tunnel->job, c->tunnel->job_n);
+	if (!h || !hdr_has(h, HDR_PROXY_AUTHORIZATION))
+		return SPAN_NONE;
+	return span_of(room, proxyauth_user(hdr_value(h, HDR_PROXY_AUTHORIZATION), room));
 }
 
 void client_close(struct client *c, enum stream_end end)

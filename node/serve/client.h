@@ -11,6 +11,7 @@
 #include "node/serve/server.h"
 #include "proto/chunked.h"
 #include "proto/hello.h"
+#include "proto/proxyauth.h"
 #include "proto/url.h"
 
 enum client_door {
@@ -30,6 +31,8 @@ struct client_tunnel {
 	mono_us began;
 	char peer[ADDR_TEXT_BYTES]; /* of a blind tunnel, once connected: an address, or the name of a parent */
 	bool through_parent;
+	char job[PROXYAUTH_USER_BYTES]; /* who its CONNECT says to be: job_n bytes */
+	size_t job_n;
 	char text[2 * (URL_MAX_HOST + 1)];
 };
 
@@ -99,8 +102,9 @@ enum client_read client_read_more(struct client *, size_t most);
 void client_used(struct client *, size_t n);
 /* May it ask here at all, with the request in server->parsed? By access.clients; a child by the way that its request has come. */
 enum reason client_admitted(const struct client *);
-/* For the access log: the name of a child, else empty. */
-struct span client_user(const struct client *);
+/* For the access log: the name of a child; else what the CONNECT around it, or the request in `h`, gives as the proxy's user; or
+ * empty. `h` may be NULL; `room` is where a name may be put. */
+struct span client_user(const struct client *, const struct hdrs *h, char room[PROXYAUTH_USER_BYTES]);
 /* What to be woken for while a request is answered: request_ready is called. */
 void client_want(struct client *, unsigned events);
 /* The deadline of what the client has to do next. */

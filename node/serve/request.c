@@ -7,6 +7,7 @@
 #include "node/serve/request_internal.h"
 #include "node/serve/tunnel.h"
 #include "parent/parent_link.h"
+#include "proto/doctor.h"
 #include "proto/http1_keep.h"
 
 #define MOST_PIPELINED_BYTES ((size_t)16 * 1024) /* of later requests, while one is answered */
@@ -196,6 +197,32 @@ static void purge(struct request *r)
 	answer_text(r, n ? 200 : 404, SPAN("text/plain"), n ? SPAN("purged\n") : SPAN("not in cache\n"));
 }
 
+/* ---- a name of our own ---- */
+
+static void answer_doctor(struct request *r)
+{
+	enum reason why = client_admitted(r->client);
+	char about[DOCTOR_ABOUT_BYTES];
+	struct buf b = buf_over(about, sizeof(about));
+	struct doctor_page page;
+
+	if (why) {
+		answer_error(r, why, SPAN_NONE);
+		return;
+	}
+	r->ours = true;
+	if (r->head->method != METHOD_GET && r->head->method != METHOD_HEAD) {
+		answer_text(r, 501, SPAN("text/plain"), SPAN("only GET and HEAD are answered here\n"));
+	} else if (span_eq(r->url.path, SPAN(DOCTOR_ABOUT))) {
+		doctor_put_about(&b, span_str(r->policy->node), r->server->boot, r->client->door == CLIENT_DOOR_BUMP);
+		answer_text(r, 200, SPAN("application/json"), buf_span(&b));
+	} else if (doctor_find(r->url.path, &page)) {
+		answer_text(r, 200, page.type, page.body);
+	} else {
+		answer_text(r, 404, SPAN("text/plain"), SPAN("there is nothing under this path\n"));
+	}
+}
+
 /* ---- the steps ---- */
 
 void request_begin(struct client *c)
@@ -209,6 +236,10 @@ void request_begin(struct client *c)
 	}
 	r = request_new(c);
 	why = recv_request(r);
+	if (!why && doctor_is_host(r->url.host) && !c->child) {
+		answer_doctor(r);
+		return;
+	}
 	if (!why)
 		why = access_request(r);
 	if (!why)

@@ -49,6 +49,7 @@ struct request {
 	struct entry_watch watch;
 	bool only; /* a child's hedge: it may find something, but not have it fetched */
 	bool joined, private, cached, looked_up_hit, alone, stale_on_error, not_modified, failed;
+	bool ours;   /* answered by this node in its own name (doctor.h) */
 	bool loaded; /* it was brought from disk for us */
 	unsigned rounds;
 	enum reason

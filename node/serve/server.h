@@ -32,6 +32,7 @@ struct server {
 	atomic_uint *connections; /* of all loops together */
 	_Atomic uint64_t *request_ids;
 	struct addr admin;     /* of listen.admin, the first; len 0: none. Who asks for a page is led there */
+	uint64_t boot;         /* random, of this process: tells it from others of the same name */
 	uint16_t cluster_port; /* of listen.cluster, as X-Cache-Lookup tells it to children; 0: none */
 
 	struct clients clients;

@@ -13,6 +13,7 @@
 #include "node/tls/mint.h"
 #include "node/tls/stream_tls.h"
 #include "parent/parent_tunnel.h"
+#include "proto/doctor.h"
 
 #define TUNNEL_FIRST_BYTES (PARENT_TUNNEL_FIRST_BYTES + 64)
 
@@ -20,7 +21,7 @@ static void bump_with_leaf(struct client *c, const struct origin_cert *mimic);
 
 /* ---- CONNECT ---- */
 
-static struct client_tunnel *tunnel_new(const struct url *authority)
+static struct client_tunnel *tunnel_new(const struct url *authority, const struct hdrs *asked)
 {
 	struct client_tunnel *t = NEW(struct client_tunnel);
 
@@ -30,6 +31,7 @@ static struct client_tunnel *tunnel_new(const struct url *authority)
 	t->url.host = span_of(t->text, authority->host.n);
 	t->dial_host = t->url.host;
 	t->url.userinfo = SPAN_NONE;
+	t->job_n = proxyauth_user(hdr_value(asked, HDR_PROXY_AUTHORIZATION), t->job);
 	return t;
 }
 
@@ -177,6 +179,8 @@ static enum bumprule_verdict bump_verdict(struct client *c, struct span host)
 	const struct policy_bump *b = &c->server->policy->bump;
 	enum bumprule_verdict verdict = bumprule_decide(b, host);
 
+	if (doctor_is_host(host)) /* there is nobody to splice to */
+		return mint_permits(c->server->mint, host) ? BUMPRULE_BUMP : BUMPRULE_REFUSE;
 	if (verdict != BUMPRULE_BUMP || mint_permits(c->server->mint, host))
 		return verdict;
 	return b->refuse_others ? BUMPRULE_REFUSE : BUMPRULE_SPLICE;
@@ -215,13 +219,17 @@ void tunnel_connect(struct client *c)
 		request_refuse(c, why);
 		return;
 	}
+	if (doctor_is_host(url.host) && c->door != CLIENT_DOOR_BUMP) {
+		request_refuse_with(c, REASON_DENIED_BUMP, SPAN("this name is answered at the ports of listen.bump"));
+		return;
+	}
 	if (c->door == CLIENT_DOOR_BUMP)
 		verdict = bump_verdict(c, url.host);
 	if (verdict == BUMPRULE_REFUSE) {
 		request_refuse(c, REASON_DENIED_BUMP);
 		return;
 	}
-	c->tunnel = tunnel_new(&url);
+	c->tunnel = tunnel_new(&url, &r->fields);
 	c->tunnel->began = loop_now(s->loop);
 	if (verdict == BUMPRULE_SPLICE) {
 		dial_blindly(c);
@@ -236,7 +244,7 @@ enum reason tunnel_access(struct client *c, const struct url *url)
 	const struct policy_access *a = &c->server->policy->access;
 	enum reason why = client_admitted(c);
 
-	if (why)
+	if (why || doctor_is_host(url->host))
 		return why;
 	if (!access_port_allowed(a, url->port, true))
 		return REASON_DENIED_PORT;
@@ -353,7 +361,7 @@ static void bump(struct client *c)
 	struct server *s = c->server;
 	struct origin_cert *known;
 
-	if (!c->tunnel || s->policy->bump.certificate == POLICY_CERT_SNI) {
+	if (!c->tunnel || s->policy->bump.certificate == POLICY_CERT_SNI || doctor_is_host(c->tunnel->url.host)) {
 		bump_with_leaf(c, NULL);
 		return;
 	}
@@ -478,7 +486,7 @@ void tunnel_log(struct client *c, enum reason why, uint64_t bytes)
 		.status = why ? reason_status(why) : 200,
 		.bytes = bytes,
 		.method = SPAN("CONNECT"),
-		.user = client_user(c),
+		.user = client_user(c, NULL, NULL),
 		.hier = t->through_parent ? ACCESSLOG_HIER_FIRSTUP_PARENT : ACCESSLOG_HIER_DIRECT,
 		.peer = span_str(t->peer),
 		.request_id = atomic_fetch_add(s->request_ids, 1),

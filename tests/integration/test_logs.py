@@ -1,5 +1,6 @@
 """The access log: Squid's native format read by real analysers, JSON lines, rotation, and what must never stand in it."""
 
+import base64
 import json
 import re
 import shutil
@@ -167,6 +168,42 @@ def every_kind(e, plain, origin):
         n += 1
     eventually("all lines", lambda: len([t for t in e.log_texts() if " GET " in t]) >= n)
     return n
+
+
+def credentials(pair):
+    return [("Proxy-Authorization", "Basic " + base64.b64encode(pair).decode())]
+
+
+def test_the_users_name_in_the_proxys_url_names_the_job(make, origin, plain):
+    e = make.edge({"log": {"access": {"headers": True}}})
+    origin.on("/o", Reply(body=b"1", headers=STORED))
+    plain.on("/o", Reply(body=b"1", headers=STORED))
+    for job in (b"job7:hunter2", b"job8:"):
+        with e.bumped(origin, headers=[("Host", origin.url("/").split("/")[2])] + credentials(job)) as c:
+            for _ in range(2):
+                c.get("/o")
+        e.get(plain.url("/o"), credentials(job))
+    https, http = ([line.split() for line in e.log_texts() if o.url("/o") in line] for o in
+                   (origin, plain) if e.log(o.url("/o"), 4 if o is origin else 2))
+    assert [(w[3].split("/")[0], w[7]) for w in https] == [("TCP_MISS", "job7"), ("TCP_MEM_HIT", "job7"), ("TCP_MEM_HIT", "job8"),
+                                                           ("TCP_MEM_HIT", "job8")]
+    assert [(w[3].split("/")[0], w[7]) for w in http] == [("TCP_MISS", "job7"), ("TCP_MEM_HIT", "job8")]
+    text = e.access_log.read_text() + e.stderr_text
+    assert "hunter2" not in text and base64.b64encode(b"job7:hunter2").decode() not in text
+    assert not [r for o in (origin, plain) for r in o.requests() if "Proxy-Authorization" in r.headers], "it is for the proxy alone"
+
+
+def test_no_name_of_a_job_can_break_a_line(make, plain):
+    plain.on("/o", Reply(body=b"1", headers=STORED))
+    e, j = make.edge(), make.edge({"log": {"access": {"format": "json"}}})
+    hostile = [b"a b\r\n1 2 3:x", b"\x00\xff\"\\:x", b"n" * 5000 + b":x", b":only a password", b"no colon"]
+    for name in hostile:
+        for one in (e, j):
+            one.get(plain.url("/o"), credentials(name))
+    assert [line.user for line in e.log(plain.url("/o"), len(hostile))] == [
+        "a%20b%0D%0A1%202%203", "%00%FF\"\\", "n" * 64, "-", "-"]
+    eventually("JSON lines", lambda: len(j.log_texts()) == len(hostile))
+    assert [json.loads(t)["user"] for t in j.log_texts()] == ["a b\r\n1 2 3", "\x00\xff\"\\", "n" * 64, None, None]
 
 
 def test_goaccess_reads_every_line(make, plain, origin, have):

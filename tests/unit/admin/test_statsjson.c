@@ -16,6 +16,7 @@ struct rows {
 static const struct statsjson_gauges gauges = {
 	.node = "edge\"1",
 	.version = "1.2.3",
+	.boot = 0x1234,
 	.now = 1795441498122,
 	.uptime = 12999,
 	.loops = 2,
@@ -56,7 +57,7 @@ static void nothing_yet(void **state)
 {
 	char out[STATSJSON_MAX + 1],
 		want[] =
-			"{\"node\":\"edge\\\"1\",\"version\":\"1.2.3\",\"time\":\"2026-11-23T13:44:58.122Z\","
+			"{\"node\":\"edge\\\"1\",\"version\":\"1.2.3\",\"boot\":\"0000000000001234\",\"time\":\"2026-11-23T13:44:58.122Z\","
 			"\"uptime_s\":12,\"loops\":2,\"memory\":{\"used_bytes\":111,\"limit_bytes\":222,"
 			"\"objects\":3},\"ca_not_after\":\"2024-02-29T00:00:00.000Z\",\"hits\":0,"
 			"\"hit_ratio\":null,\"byte_hit_ratio\":null,\"tally\":{\"eligible\":0,\"sources\":{\"local_hit\":0,";
