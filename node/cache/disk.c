@@ -342,6 +342,31 @@ struct disk *disk_open(const struct disk_settings *s, char *why, size_t why_byte
 	return d;
 }
 
+void disk_let_go(struct disk *d)
+{
+	struct disk_writing *w;
+
+	CHECK(d, DISK_MAGIC);
+	disk__lock(d);
+	d->let_go = true;
+	LIST_FOREACH(w, &d->writings, link)
+	w->purged = true;
+	disk__unlock(d);
+	disk_scrub_stop(d);
+	disk__walk_stop(d);
+	disk__keeper_stop(d);
+}
+
+bool disk__has_let_go(struct disk *d)
+{
+	bool let_go;
+
+	disk__lock(d);
+	let_go = d->let_go;
+	disk__unlock(d);
+	return let_go;
+}
+
 void disk_close(struct disk **dp)
 {
 	struct disk *d = *dp;
@@ -350,14 +375,19 @@ void disk_close(struct disk **dp)
 		return;
 	CHECK(d, DISK_MAGIC);
 	*dp = NULL;
-	disk_scrub_stop(d);
-	disk__walk_stop(d);
+	if (!d->let_go) {
+		disk_scrub_stop(d);
+		disk__walk_stop(d);
+	}
 	disk__lock(d);
 	while (d->jobs)
 		pthread_cond_wait(&d->quiet, &d->lock);
 	CHECK_THAT(LIST_EMPTY(&d->writings) && d->open.n == 0);
 	disk__unlock(d);
-	disk__keeper_stop(d);
+	if (d->let_go)
+		disk__close_files(d);
+	else
+		disk__keeper_stop(d);
 	fini(d);
 }
 
@@ -641,7 +671,7 @@ bool disk_has(struct disk *d, const struct key *key)
 
 	CHECK(d, DISK_MAGIC);
 	disk__lock(d);
-	has = disk_index_next(&d->index, &id, NULL) != NULL;
+	has = !d->let_go && disk_index_next(&d->index, &id, NULL) != NULL;
 	disk__unlock(d);
 	return has;
 }
@@ -714,7 +744,7 @@ static unsigned newest(struct disk *d, const struct disk_id *id, struct disk_pla
 	unsigned n = 0;
 
 	disk__lock(d);
-	while ((r = disk_index_next(&d->index, id, r)) != NULL) {
+	while (!d->let_go && (r = disk_index_next(&d->index, id, r)) != NULL) {
 		unsigned at = n < MOST_HEADS ? n++ : MOST_HEADS;
 
 		for (; at > 0 && v[at - 1].serial < r->serial; at--)
@@ -946,7 +976,7 @@ struct disk_counts disk_counts(struct disk *d)
 	c.size = d->size;
 	c.free_on_disk = d->room.free;
 	c.loading = d->walking;
-	c.read_only = d->failing || !d->generation;
+	c.read_only = d->failing || d->let_go || !d->generation;
 	disk__unlock(d);
 	return c;
 }

@@ -49,6 +49,9 @@ struct disk *disk_open(const struct disk_settings *, char *why, size_t why_bytes
  * something are freed (or will get nothing): so first the loops stop, then work_free, loop_free, disk_close. Writes
  * what is left of the index. Blocks. Clears *d; harmless on NULL inside. */
 void disk_close(struct disk **d);
+/* Another process takes the folder over. Nothing is found, written, moved or removed from now on; what is open is read to its end. Writes
+ * what is left of the index. Blocks. disk_close follows as always. */
+void disk_let_go(struct disk *);
 void disk_set_limits(struct disk *, uint64_t size, unsigned min_free_percent, uint64_t min_free); /* after a reload */
 
 /* ---- looking ---- */

@@ -167,6 +167,7 @@ struct disk {
 
 	unsigned rounds_asked, rounds_done; /* [l] */
 	bool ending;                        /* [l] */
+	bool let_go;                        /* [l] the folder is another process's: no keeper, walk or scrub any more */
 	unsigned jobs;                      /* [l] at the workers */
 	pthread_t keeper;
 
@@ -237,6 +238,10 @@ void disk__empty_for_good(struct disk *);
 /* Waits until the walk is over and the keeper has made a whole round: for tests, and disk_close. */
 void disk__settle(struct disk *);
 
+/* Is the folder another process's (disk_let_go)? */
+bool disk__has_let_go(struct disk *);
+/* Those that nobody reads any more: the keeper's work, while there is one. */
+void disk__close_files(struct disk *);
 void disk__keeper_start(struct disk *);
 void disk__keeper_stop(struct disk *);
 /* Is there a generation yet? If not, tries. 0 or -errno. */

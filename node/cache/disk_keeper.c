@@ -126,7 +126,7 @@ void disk__empty_trash(struct disk *d)
 	} while (more && throw_one(d) > 0);
 }
 
-static void close_files(struct disk *d)
+void disk__close_files(struct disk *d)
 {
 	struct disk_file *f;
 
@@ -314,9 +314,9 @@ static unsigned evict_some(struct disk *d)
 
 static void empty_all(struct disk *d)
 {
-	close_files(d);
+	disk__close_files(d);
 	while (throw_one(d) > 0)
-		close_files(d);
+		disk__close_files(d);
 }
 
 void disk__empty_for_good(struct disk *d)

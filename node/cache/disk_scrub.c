@@ -132,7 +132,7 @@ static struct disk_scrubber *take_over(struct disk *d, struct disk_scrubber *nex
 {
 	struct disk_scrubber *old = d->scrubber;
 
-	*busy = old && !d->scrubbed.done;
+	*busy = d->let_go || (old && !d->scrubbed.done);
 	if (*busy)
 		return NULL;
 	d->scrubber = next;

@@ -192,6 +192,7 @@ static void finish_purges(struct disk_walk *k)
 void disk_purge_if(struct disk *d, disk_fits_f *fits_fn, struct loop *loop, disk_on_purged_f *done, void *cookie)
 {
 	struct purging *p = NEW(struct purging);
+	bool let_go;
 
 	CHECK(d, DISK_MAGIC);
 	p->disk = d;
@@ -203,9 +204,14 @@ void disk_purge_if(struct disk *d, disk_fits_f *fits_fn, struct loop *loop, disk
 	p->cookie = cookie;
 	loop_at_end(loop, &p->at_end, on_loop_gone, p);
 	disk__lock(d);
-	TAILQ_INSERT_TAIL(&d->walk->asked, p, link);
-	pthread_cond_signal(&d->walk->wake);
+	let_go = d->let_go;
+	if (!let_go) {
+		TAILQ_INSERT_TAIL(&d->walk->asked, p, link);
+		pthread_cond_signal(&d->walk->wake);
+	}
 	disk__unlock(d);
+	if (let_go)
+		finish(p);
 }
 
 /* ---- strays ---- */

@@ -39,7 +39,7 @@ static bool can_fit(const struct disk *d, uint64_t charge)
 
 static bool can_write(struct disk *d)
 {
-	return d->generation && clock_mono(d->clock) >= d->failing_until && d->buffered < MOST_BUFFERED;
+	return d->generation && !d->let_go && clock_mono(d->clock) >= d->failing_until && d->buffered < MOST_BUFFERED;
 }
 
 /* Arithmetic only: nothing touches the disk yet. */
@@ -257,8 +257,11 @@ static int publish(struct disk_writing *w)
 	struct disk_file *f = w->file;
 	uint64_t bytes = disk_format_file_bytes(f->head_bytes, f->length);
 	bool published;
-	int err = rename_in_place(d, f->label.serial);
+	int err;
 
+	if (disk__has_let_go(d))
+		return -ECANCELED;
+	err = rename_in_place(d, f->label.serial);
 	if (err)
 		return err;
 	pthread_mutex_lock(&f->lock);
