@@ -9,9 +9,14 @@
 #include "node/net/service.h"
 #include "node/node.h"
 #include "node/options.h"
+#include "node/successor.h"
 
 #define ERRORS_BYTES 8192
 #define MOST_ADDRESSES 256 /* of sockets kept over a restart; beyond, they are opened anew */
+
+#define PATIENCE_WITH_SUCCESSOR_S 60 /* for each step */
+
+enum succession { SUCCESSION_NONE, SUCCESSION_DONE, SUCCESSION_FAILED };
 
 static struct conf *load(const char *path)
 {
@@ -43,6 +48,7 @@ static void block_signals(sigset_t *set)
 	sigemptyset(set);
 	sigaddset(set, SIGHUP);
 	sigaddset(set, SIGUSR1);
+	sigaddset(set, SIGUSR2);
 	sigaddset(set, SIGTERM);
 	sigaddset(set, SIGINT);
 	sigaddset(set, SIGPIPE);
@@ -73,9 +79,56 @@ static struct timespec turn(void)
 	return (struct timespec){.tv_nsec = watchdog * 1000 * 1000};
 }
 
-static void serve_until_told(struct node *node, const struct options *o, const sigset_t *set)
+static bool hear(struct successor *next, enum successor_word wanted)
+{
+	enum successor_word word = SUCCESSOR_QUIET;
+
+	for (int s = 0; word == SUCCESSOR_QUIET && s < PATIENCE_WITH_SUCCESSOR_S; s++) {
+		word = successor_hear(next, DUR_SECOND);
+		service_alive();
+	}
+	return word == wanted;
+}
+
+/* From here on there is no way back: when the successor fails now, the service manager has to start a new one. */
+static bool hand_over(struct node *node, struct successor *next)
+{
+	node_let_go(node);
+	service_succeeded_by(successor_pid(next));
+	successor_give(next);
+	return hear(next, SUCCESSOR_SERVES);
+}
+
+/* NONE: this process goes on serving as if nothing had been. */
+static enum succession succeed(struct node *node, const struct options *o)
+{
+	char why[NODE_WHY_BYTES];
+	struct successor *next = successor_start(o->argv, why, sizeof(why));
+
+	if (!next) {
+		node_upgrade_failed(node, why);
+		return SUCCESSION_NONE;
+	}
+	if (!hear(next, SUCCESSOR_WANTS_STATE)) {
+		node_upgrade_failed(node, "no successor has come up: its reason is on this process's standard error");
+		successor_kill(&next);
+		return SUCCESSION_NONE;
+	}
+	if (!hand_over(node, next)) {
+		fputs("pmcached: the successor has taken the state over, but does not serve; this process ends, too\n",
+		      stderr);
+		successor_kill(&next);
+		return SUCCESSION_FAILED;
+	}
+	successor_free(&next);
+	return SUCCESSION_DONE;
+}
+
+/* What it ended for. */
+static enum succession serve_until_told(struct node *node, const struct options *o, const sigset_t *set)
 {
 	const struct timespec pause = turn();
+	enum succession result;
 
 	for (;;) {
 		if (node_is_alive(node))
@@ -87,9 +140,15 @@ static void serve_until_told(struct node *node, const struct options *o, const s
 		case SIGUSR1:
 			node_reopen_logs(node);
 			break;
+		case SIGUSR2:
+			result = succeed(node, o);
+			if (result != SUCCESSION_NONE)
+				return result;
+			break;
 		case SIGTERM:
 		case SIGINT:
-			return;
+			service_stopping("draining");
+			return SUCCESSION_NONE;
 		default:
 			node_tend(node);
 			break;
@@ -103,7 +162,6 @@ static void drain(struct node *node, const sigset_t *set)
 	const struct timespec pause = {.tv_nsec = 10 * 1000 * 1000};
 	int left = NODE_DRAIN_SECONDS * 100, got = 0;
 
-	service_stopping("draining");
 	node_drain(node);
 	while (!node_is_drained(node) && got != SIGTERM && got != SIGINT && left-- > 0)
 		got = sigtimedwait(set, NULL, &pause);
@@ -146,11 +204,16 @@ static int serve(const struct options *o)
 {
 	char why[NODE_WHY_BYTES];
 	struct conf *conf = load(o->config);
+	enum succession result;
 	struct node *node;
 	sigset_t set;
 
 	if (!conf)
 		return 1;
+	if (predecessor_ask() < 0) {
+		fputs("pmcached: the process that started this one does not give its state away\n", stderr);
+		return 1;
+	}
 	drop_old_sockets(conf);
 	block_signals(&set);
 	node = node_start(conf, o->run, why, sizeof(why));
@@ -160,9 +223,10 @@ static int serve(const struct options *o)
 	}
 	say_what_is_left();
 	service_ready("serving");
-	serve_until_told(node, o, &set);
+	predecessor_tell();
+	result = serve_until_told(node, o, &set);
 	drain(node, &set);
-	return 0;
+	return result == SUCCESSION_FAILED;
 }
 
 int main(int argc, char **argv)

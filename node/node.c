@@ -5,6 +5,7 @@
 #include <malloc.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -94,10 +95,12 @@ struct node {
 	size_t n_ports;
 	struct access_own own;
 	struct control *control;
+	struct control_reply *upgrade; /* who has asked for one; on the first lane */
 	struct admin *admin;
 	struct inquiries *inquiries;
 	struct cluster *cluster; /* NULL: this node is in none */
 	atomic_uint connections, lanes_ended;
+	atomic_bool let_go; /* by the first lane */
 	_Atomic uint64_t request_ids;
 	uint64_t boot; /* tells this process from others of its name */
 	mono_us began, ticket_keys_at;
@@ -556,10 +559,23 @@ static void explain(void *cookie, struct span url, struct control_reply *reply)
 	inquiry_explain(n->inquiries, &ground, url, reply);
 }
 
+static void upgrade(void *cookie, struct control_reply *reply)
+{
+	struct node *n = cookie;
+
+	if (n->upgrade) {
+		control_fail(reply, "another upgrade is under way");
+		return;
+	}
+	n->upgrade = reply;
+	kill(getpid(), SIGUSR2); /* the main thread takes it from there */
+}
+
 static const struct control_actions control_actions = {
 	.matrix = show_matrix,
 	.explain = explain,
 	.offline = control_offline,
+	.upgrade = upgrade,
 	.stats = show_stats,
 	.purge = control_purge,
 	.peers = show_peers,
@@ -817,7 +833,7 @@ void node_tend(struct node *n)
 {
 	char why[NODE_WHY_BYTES];
 
-	if (n->mint && mint_flush(n->mint, why, sizeof(why)) < 0)
+	if (n->mint && n->lock_fd >= 0 && mint_flush(n->mint, why, sizeof(why)) < 0)
 		log_line(n->log, LOG_WARNING, "mint", "%s", why);
 	renew_ticket_keys(n);
 }
@@ -840,6 +856,63 @@ bool node_is_alive(struct node *n)
 	return true;
 }
 
+/* ---- giving up what only one process can have ---- */
+
+struct upgrade_end {
+	struct node *node;
+	char why[];
+};
+
+static void on_upgrade_failed(void *arg)
+{
+	struct upgrade_end *e = arg;
+
+	if (e->node->upgrade)
+		control_fail(e->node->upgrade, e->why);
+	e->node->upgrade = NULL;
+	free(e);
+}
+
+void node_upgrade_failed(struct node *n, const char *why)
+{
+	size_t bytes = strlen(why) + 1;
+	struct upgrade_end *e = mem_alloc(sizeof(*e) + bytes);
+
+	CHECK(n, NODE_MAGIC);
+	e->node = n;
+	memcpy(e->why, why, bytes);
+	log_line(n->log, LOG_ERROR, "node", "%s; this process goes on", why);
+	loop_post(n->lanes[0].loop, on_upgrade_failed, e);
+}
+
+static void on_let_go(void *arg)
+{
+	struct lane *l = arg;
+
+	if (l->node->upgrade)
+		control_answer(l->node->upgrade, SPAN("{}"));
+	l->node->upgrade = NULL;
+	control_close(&l->node->control);
+	if (l->node->cluster)
+		cluster_let_go(l->node->cluster);
+	atomic_store(&l->node->let_go, true);
+}
+
+void node_let_go(struct node *n)
+{
+	const struct timespec pause = {.tv_nsec = 1000 * 1000};
+
+	CHECK(n, NODE_MAGIC);
+	loop_post(n->lanes[0].loop, on_let_go, &n->lanes[0]);
+	while (!atomic_load(&n->let_go))
+		nanosleep(&pause, NULL);
+	node_tend(n);
+	if (n->disk)
+		disk_let_go(n->disk);
+	close(n->lock_fd);
+	n->lock_fd = -1;
+}
+
 /* ---- drain ---- */
 
 static void on_drain(void *arg)
@@ -851,7 +924,7 @@ static void on_drain(void *arg)
 	if (l == &l->node->lanes[0]) {
 		control_close(&l->node->control);
 		admin_drain(l->node->admin);
-		if (l->node->cluster)
+		if (l->node->cluster && !atomic_load(&l->node->let_go))
 			cluster_drain(l->node->cluster);
 	}
 	server_drain(&l->server);
@@ -926,7 +999,8 @@ static void node_free(struct node *n)
 	log_free(n->log);
 	sink_close(&n->err);
 	conf_free(n->conf);
-	close(n->lock_fd);
+	if (n->lock_fd >= 0)
+		close(n->lock_fd);
 	free(n->salt);
 	free(n->ports);
 	free((void *)(uintptr_t)n->own.v);

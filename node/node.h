@@ -26,6 +26,11 @@ void node_tend(struct node *);
 /* Have all loops come round since the last time this was asked? For a watchdog: ask again later if not. */
 bool node_is_alive(struct node *);
 
+/* pmcachectl upgrade makes the process send itself SIGUSR2, and waits: told why there is no successor, or answered by node_let_go. */
+void node_upgrade_failed(struct node *, const char *why);
+/* For another process that takes this one's place: lock, store on disk, control socket and datagrams are given up; requests are served as
+ * before, without them. Blocks. */
+void node_let_go(struct node *);
 /* Ports close; requests that are on their way are finished. */
 void node_drain(struct node *);
 bool node_is_drained(const struct node *);

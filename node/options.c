@@ -25,7 +25,8 @@ void options_help(void)
 	      "  -h, --help            this text\n"
 	      "  -V, --version         the version\n"
 	      "\n"
-	      "signals: HUP reads the configuration again, USR1 reopens the logs, TERM and INT drain and end\n"
+	      "signals: HUP reads the configuration again, USR1 reopens the logs, TERM and INT drain and end,\n"
+	      "         USR2 starts the program anew, for another version: the new process takes over, this one drains and ends\n"
 	      "exit codes: 0 ended as asked, 1 cannot run (the reason is on standard error), 2 wrong options\n",
 	      stdout);
 }
@@ -34,7 +35,7 @@ int options_parse(struct options *o, int argc, char **argv)
 {
 	int c;
 
-	*o = (struct options){.action = OPTIONS_SERVE};
+	*o = (struct options){.action = OPTIONS_SERVE, .argv = argv};
 	while ((c = getopt_long(argc, argv, "c:hV", long_options, NULL)) != -1) {
 		switch (c) {
 		case 'c':

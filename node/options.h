@@ -16,6 +16,7 @@ enum options_action {
 struct options {
 	enum options_action action;
 	const char *config; /* NULL: built-in defaults */
+	char **argv;        /* all of it, borrowed */
 	bool run;           /* for people: say what to paste, show requests as they come */
 };
 

@@ -57,7 +57,8 @@ static void send_datagram(void *cookie, const struct addr *to, struct span datag
 {
 	const struct peer_desk *d = cookie;
 
-	udp_send(d->udp, to, datagram);
+	if (d->udp)
+		udp_send(d->udp, to, datagram);
 }
 
 static void copy_vary(const struct index_peek *peek, struct peer_holding *out)
@@ -183,7 +184,7 @@ static void on_look(void *arg)
 		if ((n = fresh(sum[worth[i]], &d->told[worth[i]])) != 0)
 			log_line(d->log, LOG_WARNING, "cluster", "%llu datagrams dropped in the last minute: %s",
 				 (unsigned long long)n, peer_drop_word(worth[i]));
-	if ((n = fresh(udp_dropped(d->udp), &d->told_kernel)) != 0)
+	if ((n = fresh(peer_desk_dropped(d), &d->told_kernel)) != 0)
 		log_line(d->log, LOG_WARNING, "cluster",
 			 "%llu datagrams dropped by the kernel in the last minute: this loop is too slow for them",
 			 (unsigned long long)n);
@@ -232,6 +233,21 @@ static void task_free(struct peer_desk *d, struct task *t)
 	free(t);
 }
 
+static void say_bye(struct peer_desk *d, uint16_t back_in_s)
+{
+	if (!d->udp)
+		return;
+	peer_set_bye(d->set, back_in_s, loop_now(d->loop));
+	udp_flush(d->udp);
+	udp_close(&d->udp);
+}
+
+void peer_desk_fall_silent(struct peer_desk *d)
+{
+	CHECK(d, PEER_DESK_MAGIC);
+	say_bye(d, 1);
+}
+
 void peer_desk_close(struct peer_desk **dp, uint16_t back_in_s)
 {
 	struct peer_desk *d = *dp;
@@ -243,8 +259,7 @@ void peer_desk_close(struct peer_desk **dp, uint16_t back_in_s)
 	CHECK(d, PEER_DESK_MAGIC);
 	*dp = NULL;
 	now = loop_now(d->loop);
-	peer_set_bye(d->set, back_in_s, now);
-	udp_flush(d->udp);
+	say_bye(d, back_in_s);
 	while ((node = map_next(&d->tasks, NULL)) != NULL) {
 		struct task *t = task_of(node);
 
@@ -253,7 +268,6 @@ void peer_desk_close(struct peer_desk **dp, uint16_t back_in_s)
 	}
 	map_fini(&d->tasks);
 	peer_set_free(d->set);
-	udp_close(&d->udp);
 	loop_defer_cancel(d->loop, &d->stir);
 	timer_fini(&d->due);
 	timer_fini(&d->look);
@@ -270,7 +284,7 @@ struct peer_set *peer_desk_set(struct peer_desk *d)
 uint64_t peer_desk_dropped(const struct peer_desk *d)
 {
 	CHECK(d, PEER_DESK_MAGIC);
-	return udp_dropped(d->udp);
+	return d->udp ? udp_dropped(d->udp) : 0;
 }
 
 /* ---- the way to the cluster loop ---- */

@@ -32,6 +32,8 @@ struct peer_desk *peer_desk_open(const struct peer_desk_settings *, char *why, s
 /* Says BYE. All clients of the desk have cancelled, and what they posted before has run: close it by a post of one's own, after theirs.
  * Clears *d; harmless on NULL inside. */
 void peer_desk_close(struct peer_desk **d, uint16_t back_in_s);
+/* Says BYE and gives the port away, for another process: nothing is sent or heard any more, and every round ends with its deadline. */
+void peer_desk_fall_silent(struct peer_desk *);
 /* For members, secrets, figures; on the cluster loop only, each use followed by peer_desk_stir (deadlines may have changed). */
 struct peer_set *peer_desk_set(struct peer_desk *);
 void peer_desk_stir(struct peer_desk *);

@@ -212,6 +212,17 @@ static void do_explain(struct talk *t, const struct control_request *r)
 		say_error(t, "this node cannot explain anything");
 }
 
+static void do_upgrade(struct talk *t, const struct control_request *r)
+{
+	const struct control_actions *actions = t->control->actions;
+
+	(void)r;
+	if (actions->upgrade)
+		actions->upgrade(t->control->cookie, reply_new(t));
+	else
+		say_error(t, "this process cannot be succeeded");
+}
+
 /* Each ends the talk, or has made a reply that will. */
 static void (*const doers[CONTROL_VERB_COUNT])(struct talk *, const struct control_request *) = {
 	[CONTROL_STATS] = do_stats,
@@ -219,6 +230,7 @@ static void (*const doers[CONTROL_VERB_COUNT])(struct talk *, const struct contr
 	[CONTROL_MATRIX] = do_matrix,
 	[CONTROL_EXPLAIN] = do_explain,
 	[CONTROL_OFFLINE] = do_offline,
+	[CONTROL_UPGRADE] = do_upgrade,
 	[CONTROL_PURGE] = do_purge,
 	[CONTROL_PURGE_PREFIX] = do_purge,
 	[CONTROL_PURGE_HOST] = do_purge,

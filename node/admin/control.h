@@ -36,6 +36,7 @@ struct control_actions {
 	/* `how`: on, off, config (as the configuration says) or show. What holds then, as JSON; false: none of these words. */
 	bool (*offline)(void *cookie, struct span how, struct buf *json);
 	void (*explain)(void *cookie, struct span url, struct control_reply *);
+	void (*upgrade)(void *cookie, struct control_reply *);
 };
 
 /* Makes the socket; one that a dead process left behind is replaced. NULL with a sentence in err. */

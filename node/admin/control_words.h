@@ -22,12 +22,13 @@
 
 /* verb, word, has an argument */
 #define CONTROL_WORDS_TABLE(X)                                                                                         \
-	X(STATS, "stats", false)              /* the JSON of statsjson.h */                                            \
-	X(PEERS, "peers", false)              /* the JSON of peersjson.h */                                            \
-	X(MATRIX, "matrix", false)            /* an array of these, of all nodes */                                    \
-	X(EXPLAIN, "explain", true)           /* a URL; JSON (explain.h) */                                            \
-	X(OFFLINE, "offline", true)           /* on, off, config or show; {"offline": true, "configured": false} */    \
-	X(PURGE, "purge", true)               /* a URL, all its variants; {"purged": n}, as for all purges */          \
+	X(STATS, "stats", false)     /* the JSON of statsjson.h */                                                     \
+	X(PEERS, "peers", false)     /* the JSON of peersjson.h */                                                     \
+	X(MATRIX, "matrix", false)   /* an array of these, of all nodes */                                             \
+	X(EXPLAIN, "explain", true)  /* a URL; JSON (explain.h) */                                                     \
+	X(OFFLINE, "offline", true)  /* on, off, config or show; {"offline": true, "configured": false} */             \
+	X(UPGRADE, "upgrade", false) /* {}: another process has taken the state over; its socket replaces this one */  \
+	X(PURGE, "purge", true)      /* a URL, all its variants; {"purged": n}, as for all purges */                   \
 	X(PURGE_PREFIX, "purge-prefix", true) /* all that begins so: https://registry.test/left-pad/ */                \
 	X(PURGE_HOST, "purge-host", true)     /* all of one host: registry.test */                                     \
 	X(PURGE_ALL, "purge-all", false)                                                                               \

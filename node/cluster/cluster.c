@@ -152,7 +152,7 @@ static void ask_for_purges(struct cluster *c, const char *how, uint64_t serial)
 
 static void sync_from(struct cluster *c, uint32_t node)
 {
-	if (!c->purge || c->sync)
+	if (!c->purge || c->sync || c->draining)
 		return;
 	c->sync_node = node;
 	c->synced_at = loop_now(c->s.loop);
@@ -175,7 +175,8 @@ static void sync_now_and_then(struct cluster *c)
 {
 	struct peer_view best = {0};
 
-	if (!c->purge || c->sync || (c->synced_at && loop_now(c->s.loop) < mono_after(c->synced_at, SYNC_MS)))
+	if (!c->purge || c->sync || c->draining ||
+	    (c->synced_at && loop_now(c->s.loop) < mono_after(c->synced_at, SYNC_MS)))
 		return;
 	peer_set_each(peer_desk_set(c->desk), prefer, &best);
 	if (best.id)
@@ -627,6 +628,13 @@ void cluster_drain(struct cluster *c)
 	peer_desk_stir(c->desk);
 	for (size_t i = 0; i < c->n_lanes; i++)
 		loop_post(c->lanes[i].loop, on_drain, &c->lanes[i]);
+}
+
+void cluster_let_go(struct cluster *c)
+{
+	cluster_drain(c);
+	nodecall_cancel(&c->sync);
+	peer_desk_fall_silent(c->desk);
 }
 
 static void close_lane(struct cluster_lane *l)

@@ -38,6 +38,8 @@ const struct fetch_cluster *cluster_add_lane(struct cluster *, struct loop *, st
 void cluster_reload(struct cluster *, struct policy *);
 /* Says BYE; the doors take no new requests. */
 void cluster_drain(struct cluster *);
+/* The same for another process that takes this node's place: what it needs is free. */
+void cluster_let_go(struct cluster *);
 /* The loops do not run any more, but are there; flights have ended. Harmless on NULL inside; clears *c. */
 void cluster_close(struct cluster **c);
 

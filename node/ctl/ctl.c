@@ -44,6 +44,10 @@ static const struct {
 	 "      until the daemon ends, also over a reload\n"
 	 "  offline\n"
 	 "      what holds now"},
+	{"upgrade", ctl_upgrade,
+	 "upgrade\n"
+	 "      starts the daemon anew, for another version of the program: the new process takes over, and the old one finishes\n"
+	 "      what it has begun"},
 	{"ca", ctl_ca,
 	 "ca init [--name TEXT] [--days N] [--permit-dns DOMAIN]... [--force]\n"
 	 "      makes the CA that clients are to trust (the daemon does this by itself on its first start)\n"

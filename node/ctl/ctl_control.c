@@ -107,6 +107,20 @@ static char *read_all(int fd, size_t *n)
 	return NULL;
 }
 
+long ctl_control_pid(const char *path)
+{
+	int fd = open_socket(path, PATIENCE_S);
+	struct ucred who = {0};
+	socklen_t n = sizeof(who);
+
+	if (fd < 0)
+		return 0;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &n) < 0)
+		who.pid = 0;
+	close(fd);
+	return who.pid;
+}
+
 static int nobody(const char *path)
 {
 	if (errno == EAGAIN || errno == EWOULDBLOCK)

@@ -7,5 +7,7 @@
 int ctl_control_ask(const char *path, const char *request, char **payload);
 /* The same for what the daemon has to ask other nodes about. */
 int ctl_control_ask_long(const char *path, const char *request, char **payload);
+/* The process that listens at `path`; 0: nobody does. Nothing is said about it. */
+long ctl_control_pid(const char *path);
 
 #endif

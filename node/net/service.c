@@ -7,9 +7,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define FIRST_FD 3
-#define MOST_FDS 1024
-#define NAME_BYTES 128
 #define NAME_PREFIX "pmcached@"
 
 /* ---- telling ---- */
@@ -82,6 +79,14 @@ void service_stopping(const char *status)
 	tell(text, -1);
 }
 
+void service_succeeded_by(pid_t pid)
+{
+	char text[64];
+
+	snprintf(text, sizeof(text), "MAINPID=%d\n", (int)pid);
+	tell(text, -1);
+}
+
 static bool number_in(const char *variable, uint64_t *n)
 {
 	const char *text = getenv(variable);
@@ -115,13 +120,21 @@ void service_alive(void)
 
 /* ---- sockets ---- */
 
+/* Meant for a process that the one named has started. */
+static bool is_inherited(void)
+{
+	uint64_t pid, predecessor;
+
+	return number_in("LISTEN_PID", &pid) && number_in(SERVICE_PREDECESSOR, &predecessor) && pid == predecessor;
+}
+
 static int end_of_fds(void)
 {
 	uint64_t n;
 
-	if (!is_for_us("LISTEN_PID") || !number_in("LISTEN_FDS", &n) || n > MOST_FDS)
-		return FIRST_FD;
-	return FIRST_FD + (int)n;
+	if ((!is_for_us("LISTEN_PID") && !is_inherited()) || !number_in("LISTEN_FDS", &n) || n > SERVICE_MOST_FDS)
+		return SERVICE_FIRST_FD;
+	return SERVICE_FIRST_FD + (int)n;
 }
 
 /* What the manager calls it; empty when it does not say. */
@@ -130,18 +143,18 @@ static struct span name_of(int fd)
 	const char *names = getenv("LISTEN_FDNAMES");
 	struct span rest = span_str(names ? names : ""), name = SPAN_NONE;
 
-	for (int i = FIRST_FD; i <= fd; i++)
+	for (int i = SERVICE_FIRST_FD; i <= fd; i++)
 		if (!span_cut(&rest, ':', &name))
 			return SPAN_NONE;
 	return name;
 }
 
 /* A name must have no ':', which stands between names. */
-static struct span make_name(char room[NAME_BYTES], const struct addr *a, int loop)
+struct span service_name(char room[SERVICE_NAME_BYTES], const struct addr *a, int loop)
 {
 	char where[ADDR_TEXT_BYTES];
 
-	snprintf(room, NAME_BYTES, NAME_PREFIX "%s#%d", addr_format(a, where), loop);
+	snprintf(room, SERVICE_NAME_BYTES, NAME_PREFIX "%s#%d", addr_format(a, where), loop);
 	for (char *c = room; *c; c++)
 		if (*c == ':')
 			*c = '_';
@@ -172,7 +185,7 @@ static bool listens_on(int fd, const struct addr *a)
 
 bool service_has_socket(const struct addr *a)
 {
-	for (int fd = FIRST_FD, end = end_of_fds(); fd < end; fd++)
+	for (int fd = SERVICE_FIRST_FD, end = end_of_fds(); fd < end; fd++)
 		if (listens_on(fd, a))
 			return true;
 	return false;
@@ -180,10 +193,10 @@ bool service_has_socket(const struct addr *a)
 
 int service_take_socket(const struct addr *a, int loop)
 {
-	char room[NAME_BYTES];
-	struct span mine = make_name(room, a, loop);
+	char room[SERVICE_NAME_BYTES];
+	struct span mine = service_name(room, a, loop);
 
-	for (int fd = FIRST_FD, end = end_of_fds(); fd < end; fd++) {
+	for (int fd = SERVICE_FIRST_FD, end = end_of_fds(); fd < end; fd++) {
 		struct span name = name_of(fd);
 
 		if (!is_untaken(fd) || !listens_on(fd, a) || (is_kept_name(name) && !span_eq(name, mine)))
@@ -197,7 +210,7 @@ int service_take_socket(const struct addr *a, int loop)
 
 int service_share_socket(const struct addr *a)
 {
-	for (int fd = FIRST_FD, end = end_of_fds(); fd < end; fd++)
+	for (int fd = SERVICE_FIRST_FD, end = end_of_fds(); fd < end; fd++)
 		if (!is_untaken(fd) && listens_on(fd, a))
 			return fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	return -1;
@@ -205,8 +218,8 @@ int service_share_socket(const struct addr *a)
 
 void service_keep_socket(int fd, const struct addr *a, int loop)
 {
-	char room[NAME_BYTES], text[NAME_BYTES + 32];
-	struct span name = make_name(room, a, loop);
+	char room[SERVICE_NAME_BYTES], text[SERVICE_NAME_BYTES + 32];
+	struct span name = service_name(room, a, loop);
 
 	snprintf(text, sizeof(text), "FDSTORE=1\nFDNAME=%.*s\n", SPAN_ARG(name));
 	tell(text, fd);
@@ -231,7 +244,7 @@ static bool listens_on_any(int fd, const struct addr *a, size_t n)
 
 void service_drop_others(const struct addr *wanted, size_t n)
 {
-	for (int fd = FIRST_FD, end = end_of_fds(); fd < end; fd++) {
+	for (int fd = SERVICE_FIRST_FD, end = end_of_fds(); fd < end; fd++) {
 		struct span name = name_of(fd);
 
 		if (is_untaken(fd) && is_kept_name(name) && !listens_on_any(fd, wanted, n))
@@ -243,7 +256,7 @@ unsigned service_drop_untaken(void)
 {
 	unsigned others = 0;
 
-	for (int fd = FIRST_FD, end = end_of_fds(); fd < end; fd++) {
+	for (int fd = SERVICE_FIRST_FD, end = end_of_fds(); fd < end; fd++) {
 		struct span name = name_of(fd);
 
 		if (!is_untaken(fd))

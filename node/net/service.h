@@ -15,14 +15,26 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "node/base/clock.h"
+#include "node/base/span.h"
 #include "node/net/addr.h"
+
+/* How sockets are numbered and named, also for a process that this one starts as its successor (node/successor.h). Such a one finds the
+ * number of the process that started it in LISTEN_PID and in the variable SERVICE_PREDECESSOR. */
+#define SERVICE_FIRST_FD 3
+#define SERVICE_MOST_FDS 1024
+#define SERVICE_NAME_BYTES 128
+#define SERVICE_PREDECESSOR "PMCACHED_PREDECESSOR"
+struct span service_name(char room[SERVICE_NAME_BYTES], const struct addr *, int loop);
 
 /* Told to whoever started the process. `status` is a line for people, borrowed. */
 void service_ready(const char *status);
 void service_reloading(const struct clock *); /* service_ready ends it */
 void service_stopping(const char *status);
+/* From now on another process speaks for the service. */
+void service_succeeded_by(pid_t);
 
 /* How often service_alive wants to be called: half of what the manager bears; 0: it does not ask. */
 dur_ms service_watchdog_interval(void);
