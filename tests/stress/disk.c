@@ -54,9 +54,12 @@ static struct object object_of(unsigned n, unsigned version)
 static unsigned version_of(struct disk_file *f)
 {
 	struct head *h = disk_file_head(f);
+	char *fields = span_dup(span_of(h->text, h->n)), *field = strstr(fields, "X-Version: ");
 	unsigned version = 0;
 
-	assert_int_equal(sscanf(strstr(h->text, "X-Version: "), "X-Version: %u", &version), 1);
+	assert_non_null(field);
+	assert_int_equal(sscanf(field, "X-Version: %u", &version), 1);
+	free(fields);
 	head_unref(&h);
 	return version;
 }
