@@ -64,6 +64,7 @@ struct lane {
 	struct dialer *dialer;
 	struct pool *pool;
 	struct metrics *metrics;
+	struct hosttally *hosts;
 	struct flights flights;
 	struct server server;
 	struct door {
@@ -308,6 +309,7 @@ static void lane_init(struct lane *l, struct node *n, int id, struct x509_store_
 	l->metrics = aligned_alloc(64, sizeof(*l->metrics));
 	CHECK_THAT(l->metrics != NULL);
 	memset(l->metrics, 0, sizeof(*l->metrics));
+	l->hosts = hosttally_new();
 	LIST_INIT(&l->flights);
 	l->dns = dns_new(l->loop);
 	dns_set_hosts_file(l->dns, p->upstream.hosts_file);
@@ -323,6 +325,7 @@ static void lane_init(struct lane *l, struct node *n, int id, struct x509_store_
 		.log = n->log,
 		.recent = n->recent,
 		.metrics = l->metrics,
+		.hosts = l->hosts,
 		.policy = policy_ref(p),
 		.salt = span_str(n->salt),
 		.secret = n->secret,
@@ -339,6 +342,7 @@ static void lane_init(struct lane *l, struct node *n, int id, struct x509_store_
 				.store = n->store,
 				.mint = n->mint,
 				.metrics = l->metrics,
+				.hosts = l->hosts,
 				.log = n->log,
 				.disk = n->disk,
 				.work = n->work,
@@ -435,8 +439,13 @@ static void show_stats(void *cookie, struct buf *json)
 	struct node *n = cookie;
 	const struct metrics *rows[MOST_LOOPS];
 	struct statsjson_gauges gauges = gauges_of(n);
+	struct hosttally *hosts[MOST_LOOPS];
 
 	rows_of(n, rows);
+	for (unsigned i = 0; i < n->n_lanes; i++)
+		hosts[i] = n->lanes[i].hosts;
+	gauges.hosts = hosts;
+	gauges.n_hosts = n->n_lanes;
 	statsjson_put(json, rows, n->n_lanes, &gauges);
 }
 
@@ -973,6 +982,7 @@ static void lane_free(struct lane *l)
 	loop_free(l->loop);
 	tlsctx_free(l->tls);
 	free(l->metrics);
+	hosttally_free(l->hosts);
 	free(l->doors);
 }
 

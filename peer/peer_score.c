@@ -2,11 +2,12 @@
 
 #include <stdlib.h>
 
+#include "node/base/histogram.h"
+
 #define WAIT_FLOOR_US 2000
 #define WAIT_CAP_US 30000
 #define WAIT_UNKNOWN_US 20000
 #define LOSS_WEIGHT (1.0 / 32)
-#define FIRST_BUCKET_US 64
 
 static const char *const false_words[PEER_FALSES] = {
 #define X(id, word) [PEER_FALSE_##id] = word,
@@ -89,39 +90,12 @@ void peer_score_timed_out(struct peer_score *s)
 		s->rttvar_us = (wait - s->srtt_us + 3) / 4;
 }
 
-/* ---- histogram: bucket 0 is below 64 us; then 64, 96, 128, 192, 256, 384, ...; the last one has no end ---- */
-
-static int64_t bucket_start(unsigned i)
-{
-	unsigned step = i - 1;
-
-	return (int64_t)(step % 2 ? FIRST_BUCKET_US * 3 / 2 : FIRST_BUCKET_US) << (step / 2);
-}
-
 void peer_histogram_add(struct peer_histogram *h, int64_t us)
 {
-	unsigned i = 0;
-
-	while (i + 1 < PEER_SCORE_BUCKETS && us >= bucket_start(i + 1))
-		i++;
-	h->v[i]++;
+	h->v[histogram_bucket(us, PEER_SCORE_BUCKETS)]++;
 }
 
 int64_t peer_histogram_percentile(const struct peer_histogram *h, unsigned percent)
 {
-	uint64_t all = 0, below = 0, wanted;
-
-	for (unsigned i = 0; i < PEER_SCORE_BUCKETS; i++)
-		all += h->v[i];
-	if (all == 0)
-		return 0;
-	wanted = (all * percent + 99) / 100;
-	if (wanted == 0)
-		wanted = 1;
-	for (unsigned i = 0; i < PEER_SCORE_BUCKETS; i++) {
-		below += h->v[i];
-		if (below >= wanted)
-			return bucket_start(i + 1);
-	}
-	return bucket_start(PEER_SCORE_BUCKETS);
+	return histogram_percentile(h->v, PEER_SCORE_BUCKETS, percent);
 }

@@ -9,7 +9,7 @@
 #include "node/base/clock.h"
 #include "proto/peermsg.h"
 
-#define PEER_SCORE_BUCKETS 32 /* log-linear: from 64 us, two per doubling */
+#define PEER_SCORE_BUCKETS 32 /* histogram.h */
 
 /* Why what a peer had said it has could not be had from it. */
 #define PEER_FALSE_TABLE(X)                                                                                            \
@@ -86,8 +86,7 @@ void peer_score_timed_out(struct peer_score *);
 /* How long to wait for it: srtt + 4 rttvar, from 2 to 30 ms; 20 ms when nothing is known. */
 int64_t peer_score_wait_us(const struct peer_score *);
 
-/* The value below which so many percent lie, in microseconds (the end of a bucket: up to half too much); 0 when nothing was
- * counted. */
+/* As histogram_percentile. */
 int64_t peer_histogram_percentile(const struct peer_histogram *, unsigned percent);
 void peer_histogram_add(struct peer_histogram *, int64_t us);
 

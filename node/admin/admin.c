@@ -27,7 +27,6 @@
 #define PEERS_BYTES                                                                                                    \
 	((size_t)2 * 1024 * 1024) /* any job may ask for it, on all connections at once, and then not read it */
 
-_Static_assert(STATSJSON_MAX <= ROOM_BYTES, "a page must fit");
 _Static_assert(PAGE_JSON_MAX <= ROOM_BYTES, "a page must fit");
 
 #define TEXT "text/plain; charset=utf-8"
@@ -103,15 +102,6 @@ static struct answer say(struct admin *a, int status, const char *sentence)
 	return (struct answer){status, TEXT, buf_span(&b), NULL};
 }
 
-static struct answer show(struct admin *a, void (*put)(void *, struct buf *), const char *type)
-{
-	struct buf b = buf_over(a->room, sizeof(a->room));
-
-	put(a->cookie, &b);
-	CHECK_THAT(!b.full);
-	return (struct answer){200, type, buf_span(&b), NULL};
-}
-
 static struct answer page_healthz(struct admin *a, const struct url *url)
 {
 	(void)url;
@@ -181,7 +171,7 @@ static struct answer page_recent(struct admin *a, const struct url *url)
 static struct answer page_stats(struct admin *a, const struct url *url)
 {
 	(void)url;
-	return show(a, a->actions->stats, JSON);
+	return show_large(a, a->actions->stats, STATSJSON_MAX, JSON);
 }
 
 static struct answer page_peers(struct admin *a, const struct url *url)

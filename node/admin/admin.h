@@ -11,7 +11,7 @@
  *     /ca.crt       the certificate that clients are to trust; ?format=pem (also without), der or p12
  *
  * GET and HEAD only: all that changes something goes through the control socket (control.h). Any job of the host may read
- * here, hence no URL, host or client is ever shown (but the cluster's nodes are). And a page in a browser may not: a request must name an IP address,
+ * here, hence no URL or client is shown unless admin.show_urls says so; names of origin hosts and of the cluster's nodes are. And a page in a browser may not: a request must name an IP address,
  * localhost, the node's name or the machine's, in Host, else it gets 421 (a name of the attacker's own that is made to lead
  * here, DNS rebinding, is none of these). HTTP/1.0 without Host is taken, as health checks send it.
  *

@@ -117,12 +117,13 @@ void control_fail(struct control_reply *r, const char *why)
 
 static void do_stats(struct talk *t, const struct control_request *r)
 {
-	char text[STATSJSON_MAX];
-	struct buf b = buf_over(text, sizeof(text));
+	char *text = mem_alloc(STATSJSON_MAX);
+	struct buf b = buf_over(text, STATSJSON_MAX);
 
 	(void)r;
 	t->control->actions->stats(t->control->cookie, &b);
 	say_text(t, buf_span(&b));
+	free(text);
 }
 
 static void do_peers(struct talk *t, const struct control_request *r)

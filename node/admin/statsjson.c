@@ -78,6 +78,10 @@ void statsjson_put(struct buf *b, const struct metrics *const *rows, size_t n, c
 	tally_of(rows, n, &tally);
 	buf_put(b, SPAN(",\"tally\":"));
 	tally_put_json(b, &tally);
+	if (g->n_hosts) {
+		buf_putc(b, ',');
+		hosttally_put_json(b, g->hosts, g->n_hosts);
+	}
 	put_counters(b, rows, n);
 	buf_put(b, SPAN("}\n"));
 }

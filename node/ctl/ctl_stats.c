@@ -39,8 +39,25 @@ static struct span unquoted(struct span s)
 	return s.n >= 2 && s.p[0] == '"' ? span_of(s.p + 1, s.n - 2) : s;
 }
 
+/* Behind its end; the text is good JSON, or ends. */
+static void skip_list(struct span *s)
+{
+	bool in_string = false;
+	int depth = 0;
+
+	do {
+		char c = s->p[0];
+
+		*s = span_from(*s, c == '\\' ? 2 : 1);
+		if (c == '"')
+			in_string = !in_string;
+		else if (!in_string && (c == '[' || c == ']'))
+			depth += c == '[' ? 1 : -1;
+	} while (s->n && depth);
+}
+
 /* An object of objects and scalars, as statsjson.h describes it, one line per scalar. Names of inner objects are put before
- * ("memory.objects"), except "counters". Returns how many lines. */
+ * ("memory.objects"), except "counters"; lists are left out. Returns how many lines. */
 static int put_lines(FILE *f, struct span s)
 {
 	struct span inner = SPAN_NONE;
@@ -68,6 +85,10 @@ static int put_lines(FILE *f, struct span s)
 			break;
 		if (s.p[0] == '{') {
 			inner = span_eq(name, SPAN("counters")) ? SPAN_NONE : name;
+			continue;
+		}
+		if (s.p[0] == '[') {
+			skip_list(&s);
 			continue;
 		}
 		value = cut_scalar(&s);

@@ -279,6 +279,8 @@ static void count_bytes(struct flight *f, size_t n)
 	};
 
 	metric_add(f->fetcher->metrics, by_way[f->way], n);
+	if (f->way == FLIGHT_DIRECT)
+		hosttally_received(f->fetcher->hosts, &f->url, n);
 	if (f->way == FLIGHT_DIRECT && f->store)
 		metric_add(f->fetcher->metrics, METRIC_UPSTREAM_FETCHED_BYTES, n);
 	if (f->way == FLIGHT_SIBLING)

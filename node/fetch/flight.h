@@ -25,6 +25,7 @@
 #include "node/link/dial.h"
 #include "node/link/pool.h"
 #include "node/policy/policy.h"
+#include "node/record/hosttally.h"
 #include "parent/parent_set.h"
 #include "peer/peer_desk.h"
 #include "proto/http1_parse.h"
@@ -58,6 +59,7 @@ struct fetcher {
 	struct store *store;
 	struct mint *mint; /* remembers what origins' certificates say */
 	struct metrics *metrics;
+	struct hosttally *hosts; /* NULL: not counted by host */
 	struct log *log;
 	struct disk *disk; /* NULL: there is no tier on disk; work is not used then */
 	struct work *work;

@@ -45,6 +45,7 @@ static dur_ms retry_after(const struct flight *f, const struct http1_response *r
 
 void upstream_failed(struct flight *f, enum reason why)
 {
+	hosttally_failed(f->fetcher->hosts, &f->url);
 	if (f->begun) /* it has answered */
 		return;
 	tell(f, hostmood_failed(f->fetcher->moods, f->origin, why, loop_now(f->fetcher->loop), &f->mood));
@@ -93,6 +94,7 @@ static void on_head(void *cookie, const struct http1_response *r)
 	struct flight *f = cookie;
 
 	CHECK(f, FLIGHT_MAGIC);
+	hosttally_heard(f->fetcher->hosts, &f->url, loop_now(f->fetcher->loop) - f->asked_at);
 	tell(f, hostmood_answered(f->fetcher->moods, f->origin, r->status, retry_after(f, r),
 				  loop_now(f->fetcher->loop), &f->mood));
 	reception_take(f, r);

@@ -231,6 +231,50 @@ static const struct hdrs *head_fields(struct arena *a, const struct head *h)
 	return fields;
 }
 
+/* The same for each host and class, by the kinds that tally.h has. */
+static enum hosttally_how how_of(enum metric counted)
+{
+	switch (counted) {
+	case METRIC_HITS_SIBLING:
+	case METRIC_STREAMS_SIBLING:
+		return HOSTTALLY_SIBLING;
+	case METRIC_HITS_PARENT:
+	case METRIC_JOINS_PARENT:
+		return HOSTTALLY_PARENT;
+	case METRIC_MISSES_PARENT:
+	case METRIC_MISSES:
+		return HOSTTALLY_MISS;
+	case METRIC_BYPASSES:
+	case METRIC_TUNNELS:
+		return HOSTTALLY_BYPASS;
+	case METRIC_ERRORS:
+	case METRIC_DENIED:
+		return HOSTTALLY_FAILURE;
+	default:
+		return HOSTTALLY_HIT;
+	}
+}
+
+static uint64_t bytes_from_cache(const struct request *r)
+{
+	return (r->cached || r->joined) && r->delivering ? r->deliver.body_sent : 0;
+}
+
+static void count_by_host(const struct request *r, enum metric counted, uint64_t bytes)
+{
+	struct hosttally_answer a = {
+		.url = &r->url,
+		.class = r->path.class,
+		.ecosystem = r->path.ecosystem,
+		.how = how_of(counted),
+		.client_bytes = bytes,
+		.cache_bytes = bytes_from_cache(r),
+	};
+
+	if (r->url.host.n) /* else it was not understood */
+		hosttally_answered(r->server->hosts, &a);
+}
+
 /* What goes to other nodes is no traffic of clients: it will be counted where it reaches one. */
 static void count_for_child(const struct request *r, uint64_t bytes)
 {
@@ -241,15 +285,14 @@ static void count_for_child(const struct request *r, uint64_t bytes)
 	metric_add(m, METRIC_BYTES_TO_CHILDREN, bytes);
 }
 
-static void count(const struct request *r, const struct flight_told *told, uint64_t bytes)
+static void count(const struct request *r, enum metric source, uint64_t bytes)
 {
 	struct metrics *m = r->server->metrics;
 
 	metric_add(m, METRIC_REQUESTS, 1);
-	metric_add(m, metric_of(r, told), 1);
+	metric_add(m, source, 1);
 	metric_add(m, METRIC_BYTES_TO_CLIENTS, bytes);
-	if (r->cached || r->joined)
-		metric_add(m, METRIC_BYTES_FROM_CACHE, r->delivering ? r->deliver.body_sent : 0);
+	metric_add(m, METRIC_BYTES_FROM_CACHE, bytes_from_cache(r));
 }
 
 void answer_log(struct request *r, bool aborted)
@@ -271,12 +314,15 @@ void answer_log(struct request *r, bool aborted)
 		.request_id = r->id,
 	};
 	struct flight_told told;
+	enum metric source;
 
 	tell(r, &told);
+	source = metric_of(r, &told);
 	if (r->client->child)
 		count_for_child(r, bytes);
 	else
-		count(r, &told, bytes);
+		count(r, source, bytes);
+	count_by_host(r, source, bytes);
 	if (!accesslog_is_on(s->accesslog))
 		return;
 	put_url(r, &b);

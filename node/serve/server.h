@@ -26,6 +26,7 @@ struct server {
 	struct log *log;
 	struct recent *recent; /* NULL: what goes wrong is not kept */
 	struct metrics *metrics;
+	struct hosttally *hosts;  /* NULL: not counted by host */
 	struct policy *policy;    /* in force for requests that begin now; one reference */
 	struct span salt;         /* of keys */
 	const uint8_t *secret;    /* 32 bytes, for credentials */

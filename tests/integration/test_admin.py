@@ -70,6 +70,29 @@ def test_metrics_count_what_all_loops_do(make, plain):
         await_sample(e, "connections", 1)
 
 
+
+def test_hosts_and_classes_count_what_clients_got(make, plain):
+    e = make.edge()
+    tarball = "/left-pad/-/left-pad-1.3.0.tgz"
+    plain.on(tarball, Reply(body=b"\x1f\x8b" + blob(1000), headers=STORED))
+    for _ in range(4):
+        assert e.get(plain.url(tarball)).status == 200
+    for i in range(3):
+        assert e.get(f"http://nowhere{i}.invalid/").status == 502
+    eventually("all counted", lambda: sample(e, "requests_total") == 7)
+    stats = json.loads(look(e, "/stats.json").text)
+    assert stats == {**json.loads(e.ctl("stats", "--json").stdout), "time": stats["time"], "uptime_s": stats["uptime_s"],
+                     "counters": stats["counters"]}
+    [host] = stats["hosts"]
+    assert host["host"] == plain.url("/").split("/")[2]
+    assert [host[k] for k in ("requests", "hits", "misses", "failures", "cache_bytes", "upstream_requests", "upstream_bytes")] == \
+        [4, 3, 1, 0, 3006, 1, 1002]
+    assert host["client_bytes"] > 4008 and host["first_byte_us"]["p90"] >= host["first_byte_us"]["p50"] > 0
+    assert stats["other_hosts"]["requests"] == stats["other_hosts"]["failures"] == 3
+    [npm] = [c for c in stats["classes"] if c["ecosystem"] == "npm"]
+    assert (npm["class"], npm["requests"], npm["hits"]) == ("immutable", 4, 3)
+    assert "other_hosts.requests" in e.ctl("stats").stdout and "{" not in e.ctl("stats").stdout
+
 def test_metrics_tell_the_version_the_start_and_the_end_of_the_ca(edge):
     text = look(edge, "/metrics").text
     version = subprocess.run([PMCACHED, "--version"], capture_output=True, text=True).stdout.split()[1]
