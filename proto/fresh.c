@@ -277,17 +277,19 @@ static int64_t stale_while_revalidate_s(const struct fresh_response *r, int64_t 
 
 void fresh_terms(const struct fresh_response *r, struct fresh_terms *out)
 {
+	enum fresh_why source;
 	bool forever;
 
-	out->lifetime_s = lifetime_s(r, &out->source);
+	out->lifetime_s = lifetime_s(r, &source);
+	out->source = (uint8_t)source;
 	forever = out->lifetime_s == FRESH_FOREVER_S;
-	out->age_s = out->counted_s = initial_age_s(r);
+	out->age_s = out->counted_s = fresh_seconds(initial_age_s(r));
 	if (r->class == PATH_MUTABLE && out->counted_s >= out->lifetime_s)
 		out->counted_s = 0;
 	out->no_cache = !forever && is_no_cache(&r->cc);
 	out->must_revalidate = !forever && may_not_be_stale(&r->cc);
-	out->stale_while_revalidate_s = stale_while_revalidate_s(r, out->lifetime_s);
-	out->stale_if_error_s = stale_if_error_s(r);
+	out->stale_while_revalidate_s = fresh_seconds(stale_while_revalidate_s(r, out->lifetime_s));
+	out->stale_if_error_s = fresh_seconds(stale_if_error_s(r));
 	out->is_mutable = r->class == PATH_MUTABLE;
 }
 

@@ -123,19 +123,25 @@ enum fresh_store {
  * immutable, public or has s-maxage: leave the field out of the stored head. */
 enum fresh_store fresh_may_store(const struct fresh_request *, const struct fresh_response *, enum fresh_why *why);
 
-/* What is kept beside an entry. */
+/* What is kept beside an entry, a small thing for each of millions. */
 struct fresh_terms {
 	int64_t lifetime_s; /* FRESH_FOREVER_S: for good */
-	int64_t age_s;      /* at receipt, as RFC 9111 §4.2.3 has it: what the Age field we send begins with */
-	int64_t counted_s;  /* at receipt, as it counts against lifetime_s */
-	int64_t stale_while_revalidate_s, stale_if_error_s; /* 0: no */
-	bool no_cache;                                      /* ask each time */
-	bool must_revalidate;  /* never stale: must-revalidate, proxy-revalidate, s-maxage, no-cache */
-	bool is_mutable;       /* class MUTABLE: no-cache of a request does not forbid stale-if-error */
-	enum fresh_why source; /* EXPLICIT, HEURISTIC, IMMUTABLE, CLASS_TTL, NEGATIVE or NO_LIFETIME */
+	uint32_t age_s;     /* at receipt, as RFC 9111 §4.2.3 has it: what the Age field we send begins with */
+	uint32_t counted_s; /* at receipt, as it counts against lifetime_s */
+	uint32_t stale_while_revalidate_s, stale_if_error_s; /* 0: no */
+	bool no_cache;                                       /* ask each time */
+	bool must_revalidate; /* never stale: must-revalidate, proxy-revalidate, s-maxage, no-cache */
+	bool is_mutable;      /* class MUTABLE: no-cache of a request does not forbid stale-if-error */
+	uint8_t source;       /* enum fresh_why: EXPLICIT, HEURISTIC, IMMUTABLE, CLASS_TTL, NEGATIVE or NO_LIFETIME */
 };
 
 void fresh_terms(const struct fresh_response *, struct fresh_terms *out);
+
+/* As the terms keep it: what is longer than 136 years is that long. */
+static inline uint32_t fresh_seconds(int64_t s)
+{
+	return s <= 0 ? 0 : s < UINT32_MAX ? (uint32_t)s : UINT32_MAX;
+}
 
 enum fresh_verdict {
 	FRESH_SERVE,

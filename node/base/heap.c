@@ -19,7 +19,7 @@ void heap_fini(struct heap *h)
 static void put(struct heap *h, size_t at, struct heap_node *node)
 {
 	h->v[at] = node;
-	node->at = at;
+	node->at = (uint32_t)at;
 }
 
 static void sift_up(struct heap *h, size_t at, struct heap_node *node)
@@ -50,7 +50,7 @@ static void sift_down(struct heap *h, size_t at, struct heap_node *node)
 
 void heap_insert(struct heap *h, struct heap_node *node)
 {
-	CHECK_THAT(!heap_has(node));
+	CHECK_THAT(!heap_has(node) && h->n < UINT32_MAX);
 	if (h->n + 1 >= h->room) {
 		h->room = h->room ? 2 * h->room : 16;
 		h->v = mem_realloc(h->v, h->room * sizeof(struct heap_node *));

@@ -7,9 +7,10 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct heap_node {
-	size_t at; /* 1-based place in the heap; 0: in none */
+	uint32_t at; /* 1-based place in the heap; 0: in none */
 };
 
 typedef bool heap_less_f(const struct heap_node *, const struct heap_node *);

@@ -9,6 +9,7 @@
 struct chunk {
 	struct chunk *_Atomic next;
 	uint32_t size;
+	uint32_t used; /* filler's thread */
 	char bytes[];
 };
 
@@ -31,13 +32,9 @@ char *body_room(struct body *b, uint64_t expected, size_t *room, uint64_t *charg
 	struct chunk *c = b->last;
 	uint32_t size;
 
-	if (c) {
-		uint64_t used = length - b->last_start;
-
-		if (used < c->size) {
-			*room = c->size - used;
-			return c->bytes + used;
-		}
+	if (c && c->used < c->size) {
+		*room = c->size - c->used;
+		return c->bytes + c->used;
 	}
 	size = next_size(b, length, expected);
 	c = mem_try(sizeof(*c) + size);
@@ -45,12 +42,12 @@ char *body_room(struct body *b, uint64_t expected, size_t *room, uint64_t *charg
 		return NULL;
 	c->next = NULL;
 	c->size = size;
+	c->used = 0;
 	if (b->last)
 		atomic_store_explicit(&b->last->next, c, memory_order_release);
 	else
 		b->first = c; /* readers look at it only after the first body_publish */
 	b->last = c;
-	b->last_start = length;
 	*charged += CHUNK_COST(size);
 	*room = size;
 	return c->bytes;
@@ -60,6 +57,9 @@ void body_publish(struct body *b, size_t n)
 {
 	uint64_t length = atomic_load_explicit(&b->length, memory_order_relaxed);
 
+	if (n == 0)
+		return;
+	b->last->used += (uint32_t)n;
 	atomic_store_explicit(&b->length, length + n, memory_order_release);
 }
 

@@ -26,8 +26,7 @@ struct chunk;
 struct body {
 	struct chunk *first, *last;
 	_Atomic uint64_t length;
-	uint64_t start;      /* filler's thread: bytes trimmed */
-	uint64_t last_start; /* filler's thread: where the last chunk begins */
+	uint64_t start; /* filler's thread: bytes trimmed */
 };
 
 /* Where a reader stands. Zeroed: at the beginning. */

@@ -86,7 +86,7 @@ void disk_format_put_head(const struct head *h, const struct disk_label *l, char
 		.vary_n = h->vary_n,
 		.url_n = h->url_n,
 		.status = h->status,
-		.source = (uint32_t)t->source,
+		.source = t->source,
 		.etag_at = h->etag.at,
 		.etag_n = h->etag.n,
 		.type_at = h->type.at,
@@ -151,14 +151,14 @@ static void get_facts(const struct fixed *f, struct head *h)
 	h->last_modified = f->last_modified;
 	h->terms = (struct fresh_terms){
 		.lifetime_s = f->lifetime_s,
-		.age_s = f->age_s,
-		.counted_s = f->counted_s,
-		.stale_while_revalidate_s = f->while_revalidate_s,
-		.stale_if_error_s = f->if_error_s,
+		.age_s = fresh_seconds(f->age_s),
+		.counted_s = fresh_seconds(f->counted_s),
+		.stale_while_revalidate_s = fresh_seconds(f->while_revalidate_s),
+		.stale_if_error_s = fresh_seconds(f->if_error_s),
 		.no_cache = (f->flags & NO_CACHE) != 0,
 		.must_revalidate = (f->flags & MUST_REVALIDATE) != 0,
 		.is_mutable = (f->flags & IS_MUTABLE) != 0,
-		.source = (enum fresh_why)f->source,
+		.source = (uint8_t)f->source,
 	};
 	h->etag = (struct head_part){f->etag_at, f->etag_n};
 	h->type = (struct head_part){f->type_at, f->type_n};

@@ -135,7 +135,7 @@ static void take_out(struct disk_index *x, struct disk_rec *r, bool evicted)
 
 void disk_index_note(const struct disk_rec *r, struct disk_note *note)
 {
-	uint64_t refs = r->evict.refs + r->hits;
+	uint64_t refs = (uint64_t)r->evict.refs + r->hits;
 
 	*note = (struct disk_note){
 		.op = DISK_NOTE_ADD,

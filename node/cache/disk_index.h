@@ -1,4 +1,4 @@
-/* disk_index: what is on the disk, in memory: about 140 bytes an object.
+/* disk_index: what is on the disk, in memory: about 130 bytes an object.
  *
  * In shards, so that a walk holds the lock for one of them at a time, and growth never moves more than one. Eviction by
  * LFUDA. Every change is noted for the journal (disk_journal.h). Not thread-safe: the disk's lock. */

@@ -460,7 +460,7 @@ bool entry_end(struct entry *e, enum entry_outcome outcome, enum reason why, str
 
 	lock(e);
 	e->phase = outcome == ENTRY_FILLED ? ENTRY_COMPLETE : ENTRY_FAILED;
-	e->outcome = (uint8_t)outcome;
+	e->outcome = outcome & 0xf;
 	e->why = (uint8_t)why;
 	if (e->watchers) {
 		told = e->watchers->filler_told;

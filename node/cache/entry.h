@@ -22,6 +22,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/queue.h>
 
@@ -125,8 +126,14 @@ struct entry_pass {
 struct entry {
 	unsigned magic;
 	_Atomic unsigned refs;
-	struct map_node node;       /* [s] in published or pending */
-	struct key key;             /* [c] primary */
+	union {
+		struct map_node
+			node; /* [s] in published or pending; its hash lies over the key's first bytes, and is the same */
+		struct {
+			struct map_node *in_node;
+			struct key key; /* [c] primary */
+		};
+	};
 	struct key_variant variant; /* [s] set before it is published */
 	struct shard *shard;        /* [c] */
 	struct head *head;          /* [s] */
@@ -142,9 +149,10 @@ struct entry {
 		};
 	};
 	_Atomic uint32_t hits; /* since it was last weighed */
-	uint8_t phase;         /* [s] enum entry_phase */
-	uint8_t outcome;       /* [s] enum entry_outcome */
+	uint8_t phase : 4;     /* [s] enum entry_phase */
+	uint8_t outcome : 4;   /* [s] enum entry_outcome */
 	uint8_t why;           /* [s] enum reason, for ENTRY_BROKEN */
+	uint8_t n_passes;      /* [s] */
 	bool in_index : 1;     /* [s] */
 	bool is_pending : 1;   /* [s] in the map of pending ones */
 	bool joinable : 1;     /* [s] pending: others may wait for it */
@@ -153,7 +161,6 @@ struct entry {
 	bool stored : 1;       /* [s] kept whole; false: a window over a body that goes by */
 	bool begun_to_go : 1;  /* [s] not stored: the window has left the beginning; who comes now comes too late */
 	bool purged : 1;       /* [s] pending: must not be published any more */
-	uint8_t n_passes;      /* [s] */
 	union {
 		struct entry_pass *passes; /* [s] at most ENTRY_MAX_PASSES, the oldest goes; not of a mark */
 		mono_us mark_until;        /* [s] ENTRY_MARK */
@@ -161,6 +168,9 @@ struct entry {
 };
 
 #define ENTRY_MAGIC 0xe47291c0
+
+_Static_assert(offsetof(struct entry, node.hash) == offsetof(struct entry, key), "key_hash: the key's first bytes");
+_Static_assert(sizeof(struct entry) <= 168, "there are millions; malloc takes 8 bytes, and rounds up to 16");
 #define ENTRY_MAX_PASSES 32
 
 /* May this go to other nodes of the cluster? Anonymous, 200, good for ever, and kept: under the shard's lock, or in a view. */

@@ -117,7 +117,7 @@ struct evict_item *evict_first(const struct evict_line *l)
 void evict_again(struct evict_line *l, struct evict_item *item, uint64_t hits)
 {
 	CHECK_THAT(hits > 0);
-	item->refs += hits;
+	item->refs = hits < UINT32_MAX - item->refs ? item->refs + (uint32_t)hits : UINT32_MAX;
 	item->key = l->policy->weigh(item, age_of(l));
 	if (!l->policy->in_rounds)
 		item->turn = ++l->turns;

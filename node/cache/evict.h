@@ -26,9 +26,9 @@
 /* Embedded in what is kept. Zeroed: in no line. */
 struct evict_item {
 	struct heap_node node;
+	uint32_t refs; /* requests it has served as far as they were told, 1 for the one that brought it; saturated */
 	double key;
 	uint64_t turn;
-	uint64_t refs;  /* requests it has served as far as they were told, 1 for the one that brought it */
 	uint64_t bytes; /* what it costs */
 };
 

@@ -14,6 +14,7 @@
 /* Facts about the body that is kept; a 304 does not change them. */
 #define OF_THE_BODY (BIT(CONTENT_ENCODING) | BIT(CONTENT_TYPE) | BIT(CONTENT_RANGE) | BIT(CONTENT_LENGTH) | BIT(VARY))
 
+/* Where a head ends that 304s have added to. */
 #define MOST_HEAD_BYTES ((size_t)160 * 1024)
 #define DATE_LINE_BYTES (HTTPDATE_BYTES + 8)
 
@@ -58,24 +59,43 @@ static char *parse_fields(const struct head *h, struct hdrs *out)
 	return copy;
 }
 
+/* The value of the first field of this name, as http1_format_field has written it. */
+static struct span value_in(struct span fields, struct span name)
+{
+	while (fields.n) {
+		struct span line = span_upto(fields, span_find(fields, '\n'));
+
+		if (line.n > name.n + 2 && line.p[name.n] == ':' && span_starts_icase(line, name))
+			return span_upto(span_from(line, name.n + 2), line.n - name.n - 3);
+		fields = span_from(fields, line.n + 1);
+	}
+	return SPAN_NONE;
+}
+
+static struct head_part part_of(const struct head *h, struct span s)
+{
+	return s.n ? (struct head_part){(uint32_t)(s.p - h->text), (uint32_t)s.n} : (struct head_part){0};
+}
+
 /* Where the fields that answers are checked against stand in the text. */
 static void find_parts(struct head *h)
 {
-	struct hdrs *fields = NEW(struct hdrs);
-	char *copy = parse_fields(h, fields);
-	const struct hdr *etag = hdr_get(fields, HDR_ETAG), *type = hdr_get(fields, HDR_CONTENT_TYPE);
+	struct span fields = span_of(h->text, h->n), type = value_in(fields, hdr_name(HDR_CONTENT_TYPE));
+	struct span media = span_trim(span_upto(type, span_find(type, ';')));
 
-	if (etag)
-		h->etag = (struct head_part){(uint32_t)(etag->value.p - copy), (uint32_t)etag->value.n};
-	if (type) {
-		struct span media = span_trim(span_upto(type->value, span_find(type->value, ';')));
+	h->etag = part_of(h, value_in(fields, hdr_name(HDR_ETAG)));
+	h->type = part_of(h, media);
+	h->is_html = span_eq_icase(media, SPAN("text/html")) || span_eq_icase(media, SPAN("application/xhtml+xml"));
+}
 
-		h->type = (struct head_part){(uint32_t)(media.p - copy), (uint32_t)media.n};
-		h->is_html =
-			span_eq_icase(media, SPAN("text/html")) || span_eq_icase(media, SPAN("application/xhtml+xml"));
-	}
-	free(copy);
-	free(fields);
+/* What formatting them takes at most, a Date that was not there included. */
+static size_t text_bytes(const struct hdrs *fields)
+{
+	size_t n = DATE_LINE_BYTES;
+
+	for (unsigned i = 0; i < fields->n; i++)
+		n += fields->v[i].name.n + fields->v[i].value.n + 4;
+	return n;
 }
 
 /* The time of receipt, where the origin gave none (RFC 9110 §6.6.1); unless the table is full, which has to be parsed again. */
@@ -94,8 +114,9 @@ static void put_date(struct buf *b, const struct hdrs *fields, wall_ms t)
 struct head *stored_head_make(const struct http1_response *r, const struct fresh_response *facts, struct span store_id,
 			      bool stored, bool digest_room, mono_us received, wall_ms received_wall)
 {
-	char *text = mem_alloc(MOST_HEAD_BYTES);
-	struct buf b = buf_over(text, MOST_HEAD_BYTES);
+	size_t most = text_bytes(&r->fields);
+	char *text = mem_alloc(most);
+	struct buf b = buf_over(text, most);
 	char vary_text[VARY_TEXT_BYTES];
 	struct buf vary_buf = buf_over(vary_text, sizeof(vary_text));
 	struct vary vary;
@@ -103,7 +124,7 @@ struct head *stored_head_make(const struct http1_response *r, const struct fresh
 
 	http1_format_fields(&b, &r->fields, TOLD_ANEW | (stored ? NOT_KEPT : 0));
 	put_date(&b, &r->fields, received_wall);
-	CHECK_THAT(!b.full); /* the parser's limits are below ours */
+	CHECK_THAT(!b.full);
 	vary_read(&r->fields, &vary);
 	vary_format(&vary, &vary_buf);
 	h = head_new(&(struct pieces){buf_span(&b), r->phrase, buf_span(&vary_buf), store_id, digest_room});
@@ -178,8 +199,8 @@ struct head *stored_head_freshen(const struct head *old, const struct fresh_requ
 				 enum fresh_store *allowed)
 {
 	struct hdrs *before = NEW(struct hdrs), *merged = NEW(struct hdrs);
-	char *copy = parse_fields(old, before), *text = mem_alloc(MOST_HEAD_BYTES);
-	struct buf b = buf_over(text, MOST_HEAD_BYTES);
+	char *copy = parse_fields(old, before), *text;
+	struct buf b;
 	struct pieces pieces = pieces_of(old);
 	struct fresh_response facts;
 	enum fresh_why why;
@@ -189,6 +210,8 @@ struct head *stored_head_freshen(const struct head *old, const struct fresh_requ
 	fresh_read_response(old->status, merged, request_time, received_wall, path, &facts);
 	facts.earned = old->terms.source == FRESH_WHY_IMMUTABLE;
 	*allowed = fresh_may_store(request, &facts, &why);
+	text = mem_alloc(text_bytes(merged));
+	b = buf_over(text, text_bytes(merged));
 	http1_format_fields(&b, merged, TOLD_ANEW | NOT_KEPT);
 	put_date(&b, merged, received_wall);
 	CHECK_THAT(!b.full);

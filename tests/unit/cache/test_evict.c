@@ -197,20 +197,24 @@ static void what_nobody_asks_for_goes_in_the_end(void **state)
 	}
 }
 
-static void counters_go_beyond_32_bits(void **state)
+static void counters_stop_at_32_bits_and_stay_the_largest(void **state)
 {
 	struct object a = {0}, b = {0};
 	struct evict_line l;
+	double key;
 
 	(void)state;
 	evict_line_init(&l, &evict_lfuda);
 	evict_insert(&l, &a.item, 1);
 	evict_insert(&l, &b.item, 1);
-	evict_again(&l, &a.item, UINT32_MAX);
+	evict_again(&l, &a.item, UINT32_MAX - 2);
+	evict_again(&l, &b.item, UINT32_MAX - 3);
+	assert_int_equal(a.item.refs, UINT32_MAX - 1);
+	key = a.item.key;
 	evict_again(&l, &a.item, 10);
-	evict_again(&l, &b.item, UINT32_MAX);
-	evict_again(&l, &b.item, 9);
-	assert_true(a.item.refs == (uint64_t)UINT32_MAX + 11);
+	evict_again(&l, &a.item, (uint64_t)1 << 40);
+	assert_int_equal(a.item.refs, UINT32_MAX);
+	assert_true(a.item.key > key);
 	assert_ptr_equal(evict(&l), &b);
 	evict_line_fini(&l);
 }
@@ -285,7 +289,7 @@ int main(void)
 		cmocka_unit_test(who_goes_first),
 		cmocka_unit_test(sieve_is_sieve),
 		cmocka_unit_test(what_nobody_asks_for_goes_in_the_end),
-		cmocka_unit_test(counters_go_beyond_32_bits),
+		cmocka_unit_test(counters_stop_at_32_bits_and_stay_the_largest),
 		cmocka_unit_test(the_age_comes_from_those_that_had_to_go),
 		cmocka_unit_test(a_policy_is_found_by_name),
 		cmocka_unit_test(another_policy_takes_over_what_is_there),

@@ -69,7 +69,8 @@ static void what_is_kept(void **state)
 	struct head *h =
 		made("HTTP/1.1 200 Very Fine\r\nDate: " DATE_NOW
 		     "\r\nContent-Length: 12\r\nAge: 7\r\nX-Cache: HIT from far\r\n"
-		     "X-Cache-Lookup: HIT from far:80\r\nContent-Type: Text/HTML; charset=x\r\nETag: W/\"v1\"\r\n"
+		     "X-Cache-Lookup: HIT from far:80\r\nContent-Type-Of: nothing\r\nETags: \"no\"\r\n"
+		     "content-type: Text/HTML; charset=x\r\nETag: W/\"v1\"\r\n"
 		     "Last-Modified: Sat, 05 Nov 1994 08:49:37 GMT\r\nCache-Control: max-age=60\r\nSet-Cookie: a=b\r\n"
 		     "Connection: X-Hop\r\nX-Hop: 1\r\nVary: Accept-Encoding\r\nVary: accept\r\nX-Own: 2\r\n\r\n",
 		     true);

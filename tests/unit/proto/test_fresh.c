@@ -288,6 +288,25 @@ static void the_age_that_is_sent_stays_true(void **state)
 	assert_true(fresh_age_s(&t, -1) == 4000);
 }
 
+/* Nearly two thousand years of age do not come round to a small one. */
+static void what_is_ancient_stays_ancient(void **state)
+{
+	static const struct answer a = {200, "Date: Sat, 06 Nov 0094 08:49:37 GMT\nCache-Control: max-age=2147483648",
+					PATH_OTHER, false};
+	struct cachectl nothing;
+	struct fresh_terms t;
+	enum fresh_why why;
+
+	(void)state;
+	cachectl_init(&nothing);
+	terms_of(&a, &t);
+	assert_int_equal(t.age_s, UINT32_MAX);
+	assert_true(fresh_ttl_s(&t, 0) == 2147483648 - (int64_t)UINT32_MAX);
+	assert_int_equal(fresh_verdict(&t, &nothing, 0, &why), FRESH_REVALIDATE);
+	assert_int_equal(fresh_seconds(-1), 0);
+	assert_int_equal(fresh_seconds(2147483648), 2147483648);
+}
+
 static const struct {
 	struct answer answer;
 	const char *request;
@@ -457,6 +476,7 @@ int main(void)
 		cmocka_unit_test(age_at_receipt),
 		cmocka_unit_test(verdicts_are_those_of_the_table),
 		cmocka_unit_test(the_age_that_is_sent_stays_true),
+		cmocka_unit_test(what_is_ancient_stays_ancient),
 		cmocka_unit_test(stale_when_the_origin_fails),
 		cmocka_unit_test(what_may_be_stored),
 		cmocka_unit_test(only_answers_to_get_are_stored),
