@@ -5,7 +5,8 @@
  *     Pmc-Hop: integration 1 edge1      cluster, how many nodes it has come through, which ones: a node that finds itself there, or more
  *                                       than 3, answers 508
  *     Pmc-Home: parent1                 whose key it is, when another is asked because that one is full
- *     Pmc-Only: 1                       a hedge: from cache, or from a fetch under way, or not at all (504)
+ *     Pmc-Only: 1                       a hedge, or a parent asking its fellow: from cache, or from a fetch under way (102 at once and each
+ *                                       second while its head is awaited), or not at all (504)
  *
  * The answer carries
  *

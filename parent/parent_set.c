@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "node/base/allowance.h"
 #include "node/base/check.h"
 #include "node/base/mem.h"
 #include "node/base/rng.h"
@@ -23,8 +24,12 @@
 #define LOAD_HOLDS_US (2 * SECOND_US)
 #define RETRY_PERCENT 20
 #define RETRIES_ALWAYS 3
+#define HEDGE_PERCENT 5
+#define HEDGE_LEAST_MS 50
+#define HEDGE_MOST_MS 2000
+#define HEDGE_SAMPLES 8u /* fewer say nothing about what is late */
 #define SAMPLES 64u
-#define SAMPLES_A_MEDIAN 8u
+#define SAMPLES_A_SORT 8u
 
 /* Failures in halves of a request. */
 #define BAD_WHOLE 2u
@@ -63,7 +68,8 @@ struct parent {
 	/* figures */
 	unsigned in_hand;
 	struct samples ttfb;
-	uint64_t requests, failures, connect_failures, retries, bytes_in;
+	int64_t ttfb_p95;
+	uint64_t requests, failures, connect_failures, retries, hedged, cancelled, bytes_in;
 	uint64_t said[PARENT_SAID_PASS + 1];
 };
 
@@ -75,6 +81,7 @@ struct parent_set {
 	size_t n;
 	unsigned last_id;
 	unsigned retries_in_hand;
+	struct allowance hedges;
 	struct samples ttfb;
 	int64_t ttfb_median;
 };
@@ -108,12 +115,28 @@ static int64_t samples_quantile(const struct samples *s, unsigned percent)
 }
 
 /* Asked for with every miss: sorted now and then only. */
+static bool is_time_to_sort(const struct samples *s)
+{
+	return s->n < SAMPLES_A_SORT || s->at % SAMPLES_A_SORT == 0;
+}
+
 static void note_ttfb(struct parent_set *s, struct parent *p, int64_t us)
 {
 	samples_add(&p->ttfb, us);
 	samples_add(&s->ttfb, us);
-	if (s->ttfb.n < SAMPLES_A_MEDIAN || s->ttfb.at % SAMPLES_A_MEDIAN == 0)
+	if (is_time_to_sort(&s->ttfb))
 		s->ttfb_median = samples_quantile(&s->ttfb, 50);
+	if (is_time_to_sort(&p->ttfb))
+		p->ttfb_p95 = samples_quantile(&p->ttfb, 95);
+}
+
+static dur_ms late_after(const struct parent *p)
+{
+	dur_ms ms = p->ttfb_p95 / 1000;
+
+	if (p->ttfb.n < HEDGE_SAMPLES || ms > HEDGE_MOST_MS)
+		return HEDGE_MOST_MS;
+	return ms > HEDGE_LEAST_MS ? ms : HEDGE_LEAST_MS;
 }
 
 /* ---- members ---- */
@@ -125,6 +148,7 @@ struct parent_set *parent_set_new(uint64_t seed)
 	s->magic = PARENT_SET_MAGIC;
 	pthread_mutex_init(&s->lock, NULL);
 	rng_seed(&s->rng, seed);
+	s->hedges = allowance_of(HEDGE_PERCENT);
 	return s;
 }
 
@@ -481,6 +505,7 @@ static void begin(struct parent_set *s, struct parent *p, const struct parent *h
 		.member = p->member,
 		.trial = p->out && !is_down(p, now),
 		.diverted = home != NULL,
+		.hedge_after = late_after(p),
 		.retry = retry,
 		.era = p->era,
 	};
@@ -507,8 +532,50 @@ bool parent_set_pick(struct parent_set *s, const struct key *key, const unsigned
 	pthread_mutex_lock(&s->lock);
 	if (!retry || may_retry(s))
 		p = choose(s, key, tried, n_tried, now, &home);
-	if (p)
+	if (p) {
 		begin(s, p, home, retry, now, out);
+		allowance_earn(&s->hedges);
+	}
+	pthread_mutex_unlock(&s->lock);
+	return p != NULL;
+}
+
+bool parent_set_pick_hedge(struct parent_set *s, const struct key *key, const struct parent_pick *late, mono_us now,
+			   struct parent_pick *out)
+{
+	const struct parent *home;
+	struct parent *p = NULL, *behind;
+
+	CHECK(s, PARENT_SET_MAGIC);
+	pthread_mutex_lock(&s->lock);
+	behind = find(s, late->id);
+	CHECK_THAT(behind != NULL); /* it has a request in hand */
+	if (may_retry(s))
+		p = choose(s, key, &late->id, 1, now, &home);
+	if (p && !allowance_spend(&s->hedges))
+		p = NULL;
+	if (p) {
+		begin(s, p, NULL, true, now, out);
+		behind->hedged++;
+	}
+	pthread_mutex_unlock(&s->lock);
+	return p != NULL;
+}
+
+bool parent_set_pick_named(struct parent_set *s, struct span name, mono_us now, struct parent_pick *out)
+{
+	struct ranking alone = {0};
+	struct parent *p = NULL;
+
+	CHECK(s, PARENT_SET_MAGIC);
+	pthread_mutex_lock(&s->lock);
+	for (size_t i = 0; i < s->n && !p; i++)
+		if (!s->v[i]->gone && span_eq(span_str(s->v[i]->member.name), name))
+			p = s->v[i];
+	if (p && !is_usable(&alone, p, now))
+		p = NULL;
+	if (p)
+		begin(s, p, NULL, false, now, out);
 	pthread_mutex_unlock(&s->lock);
 	return p != NULL;
 }
@@ -528,6 +595,7 @@ void parent_set_ended(struct parent_set *s, const struct parent_pick *pick, enum
 	p->bytes_in += bytes;
 	p->failures += o == PARENT_FAILED || o == PARENT_SLOW;
 	p->connect_failures += o == PARENT_CONNECT;
+	p->cancelled += o == PARENT_CANCELLED;
 	if (ttfb_us > 0)
 		note_ttfb(s, p, ttfb_us);
 	if (load >= 0) {
@@ -590,6 +658,8 @@ static void look_at(struct parent *p, mono_us now, struct parent_view *out)
 		.failures = p->failures,
 		.connect_failures = p->connect_failures,
 		.retries = p->retries,
+		.hedged = p->hedged,
+		.cancelled = p->cancelled,
 		.hits = p->said[PARENT_SAID_HIT],
 		.joins = p->said[PARENT_SAID_JOIN],
 		.misses = p->said[PARENT_SAID_MISS],

@@ -13,7 +13,8 @@
  * requests are ignored; those by failed connections are not. A parent marked `vip` stands for several and is never out.
  *
  * Retries: at most 2 parents a request, and only 20 % of the requests in hand (3 at least) may be second tries, so that a parent in trouble
- * is not finished off.
+ * is not finished off. Hedges (a second request while the first is still under way) are second tries, too, and besides at most 5 % of all
+ * requests.
  *
  * Shared by all loops: a lock of its own, held for arithmetic. Times are the caller's; those of several loops need not be in order. */
 #ifndef PARENT_PARENT_SET_H
@@ -63,16 +64,22 @@ struct parent_pick {
 	bool trial;
 	bool diverted;                    /* passed on by one that is full */
 	char home[PARENT_NAME_BYTES + 1]; /* that one, when diverted; else empty */
+	dur_ms hedge_after; /* no first byte by then: late for this parent (its p95, from 50 ms to 2 s; 2 s when that is not known) */
 	/* The set's own, for parent_set_ended. */
 	bool retry;
 	unsigned era;
 };
 
 /* Whom to ask for this key: the best in rank that is healthy and not full and not in `tried` (ids). False: nobody, or PARENT_MOST_TRIES
- * have been tried. `retry`: this is a second try, or a hedge; false also when the budget is used up. To be followed by
- * parent_set_ended. */
+ * have been tried. `retry`: this is a second try; false also when the budget is used up. To be followed by parent_set_ended. */
 bool parent_set_pick(struct parent_set *, const struct key *, const unsigned *tried, size_t n_tried, bool retry,
 		     mono_us now, struct parent_pick *);
+/* Whom to ask beside `late`, which is under way: the best in rank but that one. False: nobody, or a budget is used up. To be followed by
+ * parent_set_ended. */
+bool parent_set_pick_hedge(struct parent_set *, const struct key *, const struct parent_pick *late, mono_us now,
+			   struct parent_pick *);
+/* The one of this name. False: not among them, or out. To be followed by parent_set_ended. */
+bool parent_set_pick_named(struct parent_set *, struct span name, mono_us now, struct parent_pick *);
 /* `ttfb_us` 0: none. `load`: what it said (Pmc-Load), -1: nothing. */
 void parent_set_ended(struct parent_set *, const struct parent_pick *, enum parent_outcome, int64_t ttfb_us, int load,
 		      uint64_t bytes, mono_us now);
@@ -85,8 +92,10 @@ struct parent_view {
 	struct parent_member member;
 	enum parent_state state;
 	mono_us until; /* DOWN: not asked before */
-	/* failures: FAILED and SLOW; retries: second tries that it was asked in */
-	uint64_t requests, failures, connect_failures, retries, hits, joins, misses, passes, bytes_in;
+	/* failures: FAILED and SLOW; retries: second tries that it was asked in; hedged: it was late, and another was asked besides;
+	 * cancelled: given up before its end, since another was faster or nobody wanted it any more */
+	uint64_t requests, failures, connect_failures, retries, hedged, cancelled, hits, joins, misses, passes,
+		bytes_in;
 	unsigned in_hand;
 	int load;                         /* as it said last; -1: unknown */
 	int64_t ttfb_p50_us, ttfb_p95_us; /* of its last 64; 0: none yet */

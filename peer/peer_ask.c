@@ -319,6 +319,7 @@ static bool is_source(struct peer_pursuit *p, uint32_t node, struct candidate *o
 	out->source.node = node;
 	memcpy(out->source.name, peer->member.name, sizeof(out->source.name));
 	out->source.addr = peer->member.addr;
+	out->source.ttfb_us = peer->score.ttfb_us;
 	return true;
 }
 

@@ -42,6 +42,7 @@ struct peer_source {
 	uint32_t order;    /* 0: has the whole, or not known yet */
 	uint64_t size;     /* 0: unknown */
 	uint8_t digest[8]; /* zero when pending */
+	int64_t ttfb_us;   /* what its first bytes take as a rule; 0: not known */
 };
 
 struct peer_answer {

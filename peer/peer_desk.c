@@ -516,6 +516,17 @@ void peer_desk_fetch_ended(struct peer_desk *d, uint32_t node, bool ok, enum pee
 		.desk = d, .fn = fetch_ended, .node = node, .yes = ok, .why = why, .bytes = bytes, .ttfb_us = ttfb_us});
 }
 
+static void fetch_hedged(struct peer_desk *d, const struct order *o, mono_us now)
+{
+	(void)now;
+	peer_set_fetch_hedged(d->set, o->node);
+}
+
+void peer_desk_fetch_hedged(struct peer_desk *d, uint32_t node)
+{
+	post(&(struct order){.desk = d, .fn = fetch_hedged, .node = node});
+}
+
 static void fetch_cancelled(struct peer_desk *d, const struct order *o, mono_us now)
 {
 	(void)now;

@@ -63,6 +63,7 @@ void peer_errand_end(struct peer_errand *, bool stored, uint64_t size);
 void peer_desk_fetch_began(struct peer_desk *, uint32_t node);
 void peer_desk_fetch_ended(struct peer_desk *, uint32_t node, bool ok, enum peer_false why, uint64_t bytes,
 			   int64_t ttfb_us);
+void peer_desk_fetch_hedged(struct peer_desk *, uint32_t node);
 void peer_desk_fetch_cancelled(struct peer_desk *, uint32_t node, uint64_t bytes);
 void peer_desk_serving(struct peer_desk *, uint32_t node, bool begins, uint64_t bytes);
 

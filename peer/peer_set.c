@@ -368,6 +368,14 @@ void peer_set_fetch_ended(struct peer_set *set, uint32_t node, bool ok, enum pee
 	}
 }
 
+void peer_set_fetch_hedged(struct peer_set *set, uint32_t node)
+{
+	struct peer *p = peer__find(set, node);
+
+	if (p)
+		p->score.hedged++;
+}
+
 void peer_set_fetch_cancelled(struct peer_set *set, uint32_t node, uint64_t bytes)
 {
 	struct peer *p = peer__find(set, node);

@@ -144,6 +144,7 @@ void peer_set_fetch_began(struct peer_set *, uint32_t node);
 /* ok: the whole body came. Else why not. `ttfb_us` 0: no first byte. */
 void peer_set_fetch_ended(struct peer_set *, uint32_t node, bool ok, enum peer_false why, uint64_t bytes,
 			  int64_t ttfb_us, mono_us now);
+void peer_set_fetch_hedged(struct peer_set *, uint32_t node); /* it was late, and another way was begun besides */
 void peer_set_fetch_cancelled(struct peer_set *, uint32_t node, uint64_t bytes);
 void peer_set_serving(struct peer_set *, uint32_t node, bool begins, uint64_t bytes); /* to it */
 

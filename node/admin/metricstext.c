@@ -279,6 +279,8 @@ static int by_need(const void *left, const void *right)
 	X("failures_total", "of these, failed by its own fault", v->failures)                                          \
 	X("connect_failures_total", "of these, without a connection", v->connect_failures)                             \
 	X("retries_total", "of these, after another parent had failed", v->retries)                                    \
+	X("hedged_total", "of these, late: another parent was asked besides", v->hedged)                               \
+	X("cancelled_total", "of these, given up: another was faster, or nobody wanted it any more", v->cancelled)     \
 	X("hits_total", "of these, answered with what it had stored", v->hits)                                         \
 	X("joins_total", "of these, answered from a fetch of its that was under way", v->joins)                        \
 	X("misses_total", "of these, fetched by it", v->misses)                                                        \

@@ -233,6 +233,8 @@ static void put_parent(struct buf *b, const struct parent_view *v)
 	put_number(b, "failures", v->failures);
 	put_number(b, "connect_failures", v->connect_failures);
 	put_number(b, "retries", v->retries);
+	put_number(b, "hedged", v->hedged);
+	put_number(b, "cancelled", v->cancelled);
 	put_number(b, "in_hand", v->in_hand);
 	if (v->load >= 0)
 		put_number(b, "load", (uint64_t)v->load);
@@ -247,12 +249,12 @@ static void put_parent(struct buf *b, const struct parent_view *v)
 	put_close(b);
 }
 
-static void put_parents(struct buf *b, struct parent_set *parents, mono_us now)
+static void put_parents(struct buf *b, const char *name, struct parent_set *parents, mono_us now)
 {
 	struct parent_view *v = mem_alloc(PARENT_MOST * sizeof(*v));
 	size_t n = parent_set_look(parents, v, PARENT_MOST, now);
 
-	put_name(b, "parents");
+	put_name(b, name);
 	buf_putc(b, '[');
 	for (size_t i = 0; i < n; i++)
 		put_parent(b, &v[i]);
@@ -262,7 +264,8 @@ static void put_parents(struct buf *b, struct parent_set *parents, mono_us now)
 
 /* ---- the whole ---- */
 
-void peersjson_put(struct buf *b, const struct peersjson_facts *f, struct peer_set *set, struct parent_set *parents)
+void peersjson_put(struct buf *b, const struct peersjson_facts *f, struct peer_set *set, struct parent_set *parents,
+		   struct parent_set *fellows)
 {
 	struct walk w = {.b = b, .now = f->now};
 
@@ -280,7 +283,8 @@ void peersjson_put(struct buf *b, const struct peersjson_facts *f, struct peer_s
 	json_put_time(b, f->certificate_not_after);
 	put_number(b, "udp_dropped", f->udp_dropped);
 	put_drops(b, "strangers", peer_set_strangers(set));
-	put_parents(b, parents, f->now);
+	put_parents(b, "parents", parents, f->now);
+	put_parents(b, "fellows", fellows, f->now);
 	put_name(b, "peers");
 	buf_putc(b, '[');
 	peer_set_each(set, on_peer, &w);

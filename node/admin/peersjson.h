@@ -5,8 +5,9 @@
  *      "certificate_not_after":"…","udp_dropped":0,
  *      "strangers":{"malformed":0,…},
  *      "parents":[{"name":"parent1","address":"parent1.test:8083","state":"up","requests":…,"hits":…,"joins":…,"misses":…,
- *        "passes":…,"failures":…,"connect_failures":…,"retries":…,"in_hand":…,"load":…,"bytes_in":…,
- *        "ttfb_us":{"p50":…,"p95":…},"hit_ratio":…}],
+ *        "passes":…,"failures":…,"connect_failures":…,"retries":…,"hedged":…,"cancelled":…,"in_hand":…,"load":…,
+ *        "bytes_in":…,"ttfb_us":{"p50":…,"p95":…},"hit_ratio":…}],
+ *      "fellows":[as parents],
  *      "peers":[{"name":"edge2","role":"edge","address":"192.0.2.12:8083","state":"up","since_s":12,"boot":"…","load":0,"objects":17,
  *        "asked":{"queries":1,"keys":2,"hit":1,…,"timeouts":0,"late":0,"errors":0},
  *        "answered":{"queries":…,"keys":…,"hit":…},"dropped":{"auth":0,…},
@@ -20,6 +21,8 @@
  * hit_ratio    (hits + pending) of the keys that the peer answered; of a parent (hits + joins) of its requests
  * usefulness   bodies had of bodies asked for;  coverage  keys answered in time of keys answered or given up
  *              all three: null before the first
+ * fellows      of a parent: the others of its tier, which it asks only for what they have, when one of them was full (Pmc-Home)
+ * hedged       it was late, and another was asked besides;  cancelled  given up before the end
  * strangers    datagrams from nobody we know, by why they were dropped
  * cut          peers that did not fit were left out */
 #ifndef NODE_ADMIN_PEERSJSON_H
@@ -28,7 +31,7 @@
 #include "parent/parent_set.h"
 #include "peer/peer_set.h"
 
-#define PEERSJSON_LEAST ((size_t)192 * 1024) /* room for all but the peers, whatever their names */
+#define PEERSJSON_LEAST ((size_t)384 * 1024) /* room for all but the peers, whatever their names */
 #define PEERSJSON_MOST                                                                                                 \
 	((size_t)8 * 1024 * 1024) /* room for as many peers as there may be, with names and counts of usual length */
 
@@ -41,6 +44,7 @@ struct peersjson_facts {
 };
 
 /* The object and a line's end, into a buffer with at least PEERSJSON_LEAST of room: always whole. On the set's thread. */
-void peersjson_put(struct buf *, const struct peersjson_facts *, struct peer_set *, struct parent_set *);
+void peersjson_put(struct buf *, const struct peersjson_facts *, struct peer_set *, struct parent_set *parents,
+		   struct parent_set *fellows);
 
 #endif

@@ -24,6 +24,7 @@
 #define SYNC_MS (5 * DUR_MINUTE)
 #define STREAMS_OF_ONE 2
 #define STREAMS_IN_ALL 64
+#define HEDGE_PERCENT 5
 
 /* A connection whose handshake is under way. */
 struct arrival {
@@ -39,6 +40,7 @@ struct cluster_lane {
 	struct listener *listener;
 	struct peer_door *door;
 	struct fetch_cluster ways; /* its tls is this lane's reference */
+	struct allowance hedges;
 	LIST_HEAD(, arrival) arrivals;
 };
 
@@ -54,7 +56,7 @@ struct cluster {
 	struct peer_purge *purge;
 	struct sign_key *sign_key; /* NULL: this node may not begin a purge */
 	struct peer_desk *desk;
-	struct parent_set *parents;
+	struct parent_set *parents, *fellows;
 	struct parent_children *children; /* of a parent */
 	struct members *members;
 	struct timer state;
@@ -302,7 +304,7 @@ void cluster_put_peers(struct cluster *c, struct buf *json)
 {
 	struct peersjson_facts facts = facts_of(c);
 
-	peersjson_put(json, &facts, peer_desk_set(c->desk), c->parents);
+	peersjson_put(json, &facts, peer_desk_set(c->desk), c->parents, c->fellows);
 }
 
 void cluster_put_metrics(struct cluster *c, struct buf *text)
@@ -489,6 +491,7 @@ static void open_members(struct cluster *c)
 		.pool = c->s.pool,
 		.desk = c->desk,
 		.parents = c->parents,
+		.fellows = c->fellows,
 		.children = c->children,
 		.tls = c->tls,
 		.policy = c->s.conf->policy,
@@ -519,6 +522,7 @@ struct cluster *cluster_open(const struct cluster_settings *s, char *why, size_t
 	timer_init(&c->state, s->loop, on_state, c);
 	rng_secret(&seed, sizeof(seed));
 	c->parents = parent_set_new(seed);
+	c->fellows = parent_set_new(~seed);
 	c->streams = peer_streams_new(STREAMS_OF_ONE, STREAMS_IN_ALL);
 	c->tls = open_tls(s->conf, loop_wall(s->loop), why, why_bytes);
 	if (!c->tls || open_purges(c, why, why_bytes) < 0 || open_desk(c, why, why_bytes) < 0) {
@@ -553,12 +557,15 @@ const struct fetch_cluster *cluster_add_lane(struct cluster *c, struct loop *loo
 	l->loop = loop;
 	l->server = server;
 	LIST_INIT(&l->arrivals);
+	l->hedges = allowance_of(HEDGE_PERCENT);
 	l->ways = (struct fetch_cluster){
 		.name = c->name,
 		.node = c->node,
 		.is_parent = c->is_parent,
 		.desk = c->desk,
 		.parents = c->parents,
+		.fellows = c->fellows,
+		.hedges = &l->hedges,
 		.tls = nodetls_ref(c->tls),
 		.dns = dns,
 	};
@@ -667,6 +674,7 @@ void cluster_close(struct cluster **cp)
 	peer_desk_close(&c->desk, 0);
 	parent_children_free(c->children);
 	parent_set_free(c->parents);
+	parent_set_free(c->fellows);
 	peer_purge_free(c->purge);
 	sign_free(c->sign_key);
 	peer_streams_free(c->streams);

@@ -151,6 +151,22 @@ static void tell_parents(struct members *m)
 	free(v);
 }
 
+/* By the configuration alone: whom a parent asks for what is not its own must not be for others to say. */
+static void tell_fellows(struct members *m)
+{
+	struct parent_member *v = mem_zalloc(PARENT_MOST * sizeof(*v));
+	size_t n = 0;
+
+	for (size_t i = 0; i < m->configured.n && m->s.children; i++) {
+		const struct named *k = &m->configured.v[i];
+
+		if (k->beside)
+			put_parent(v, &n, k->name, k->host, k->port, k->weight, false, m->s.node);
+	}
+	parent_set_members(m->s.fellows, v, n);
+	free(v);
+}
+
 static void tell_children(struct members *m)
 {
 	struct child *v;
@@ -177,6 +193,7 @@ static void tell_all(struct members *m)
 {
 	tell_peers(m);
 	tell_parents(m);
+	tell_fellows(m);
 	tell_children(m);
 }
 

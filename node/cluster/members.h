@@ -7,7 +7,8 @@
  *
  * A parent adds who has asked it for its list.
  *
- * What comes out is given to the peer_set (all others) and to the parent_set (those whose role is parent). A change in membership moves
+ * What comes out is given to the peer_set (all others), to the parent_set (those whose role is parent), and on
+ * a parent to the set of its fellows (the other parents that the configuration names beside it). A change in membership moves
  * keys between homes and parents, so a source that fails leaves what it said last in force.
  *
  * Lives on the cluster loop. */
@@ -31,6 +32,7 @@ struct members_settings {
 	struct pool *pool;
 	struct peer_desk *desk;
 	struct parent_set *parents;
+	struct parent_set *fellows; /* of a parent: the others of its tier, which it does not go through */
 	struct parent_children *children; /* of a parent: those that are configured are fixed there; NULL on an edge */
 	struct nodetls *tls;              /* shared */
 	struct policy *policy;            /* shared */

@@ -286,7 +286,7 @@ static void count_bytes(struct flight *f, size_t n)
 	if (f->way == FLIGHT_SIBLING)
 		f->sibling.bytes += n;
 	if (f->way == FLIGHT_PARENT)
-		f->parent.bytes += n;
+		f->up->bytes += n;
 }
 
 /* n bytes more are in the room, behind those held. */

@@ -15,6 +15,8 @@ static void flight_free(struct flight *f)
 		timer_fini(&f->sibling.pause);
 	loop_defer_cancel(f->fetcher->loop, &f->job);
 	timer_fini(&f->mood_timer);
+	timer_fini(&f->parent.pause);
+	timer_fini(&f->late);
 	entry_unref(&f->stale);
 	head_unref(&f->stale_head);
 	head_unref(&f->parked);
@@ -62,6 +64,8 @@ struct flight *flight_start(const struct fetcher *fetcher, const struct flight_a
 	LIST_INSERT_HEAD(fetcher->flights, f, entry_of_all);
 	f->fetcher = fetcher;
 	upstream_init(f);
+	via_parent_init(f);
+	hedge_init(f);
 	f->policy = policy_ref(ask->policy);
 	f->request = http1_keep_request(&f->arena, ask->request);
 	f->url = ask->url;
@@ -188,7 +192,7 @@ void flight_tell(const struct flight *f, struct flight_told *out)
 {
 	*out = (struct flight_told){
 		.way = f->way,
-		.source = f->way == FLIGHT_PARENT ? f->parent.source : PARENT_SAID_NOTHING,
+		.source = f->way == FLIGHT_PARENT ? f->up->source : PARENT_SAID_NOTHING,
 		.growing = f->way == FLIGHT_SIBLING && f->sibling.growing,
 	};
 	memcpy(out->peer, f->peer, sizeof(out->peer));

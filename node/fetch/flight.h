@@ -18,6 +18,7 @@
 #ifndef NODE_FETCH_FLIGHT_H
 #define NODE_FETCH_FLIGHT_H
 
+#include "node/base/allowance.h"
 #include "node/base/log.h"
 #include "node/base/metric.h"
 #include "node/cache/index.h"
@@ -45,6 +46,8 @@ struct fetch_cluster {
 	bool is_parent;             /* this node: it asks no siblings */
 	struct peer_desk *desk;     /* siblings */
 	struct parent_set *parents; /* may be empty */
+	struct parent_set *fellows; /* of a parent: the others of its tier; else empty */
+	struct allowance *hedges;   /* of fetches from siblings, on this loop */
 	struct nodetls *tls;        /* changes at a reload */
 	struct dns *dns;
 };

@@ -1,5 +1,5 @@
 /* What the parts of a flight share: flight.c (its life), route.c (whom to ask next), sibling.c, via_parent.c, upstream.c (the three
- * ways), outgoing.c (the request as it goes out), reception.c (what the head means), fill.c (the body), proof.c (is a sibling's body
+ * ways), hedge.c (two of them at once), outgoing.c (the request as it goes out), reception.c (what the head means), fill.c (the body), proof.c (is a sibling's body
  * the right one). */
 #ifndef NODE_FETCH_FLIGHT_INTERNAL_H
 #define NODE_FETCH_FLIGHT_INTERNAL_H
@@ -14,6 +14,24 @@
 
 #define FLIGHT_MOST_BAD 8     /* nodes remembered as no good for this flight */
 #define FLIGHT_MOST_PARENTS 2 /* asked for one flight */
+
+/* One request to one parent, or, from a parent, to a fellow (via_parent.c). */
+struct upward {
+	struct flight *flight;
+	struct parent_set *set; /* which it was picked from; NULL: not in use */
+	struct parent_pick pick;
+	bool only; /* it may find, not fetch (Pmc-Only) */
+	bool retried;
+	struct nodelink_dial *dial;
+	struct exchange *exchange; /* of one beside; that of the way taken is the flight's */
+	struct span origin;        /* pool's name of it, NUL-ended */
+	wall_ms request_time;
+	mono_us asked_at;
+	int load;
+	int64_t ttfb_us;
+	uint64_t bytes;
+	enum parent_source source;
+};
 
 struct flight {
 	unsigned magic;
@@ -76,15 +94,14 @@ struct flight {
 		unsigned n_bad;
 	} sibling;
 	struct {
-		struct parent_pick pick;
-		bool asked;  /* pick is in use */
 		bool failed; /* all that could be asked have */
 		unsigned tried[FLIGHT_MOST_PARENTS], n_tried;
-		int load;
-		int64_t ttfb_us;
-		uint64_t bytes;
-		enum parent_source source;
+		struct timer pause; /* before the second one */
 	} parent;
+	struct upward upwards[2], *up; /* up: the one that the way PARENT goes by */
+	struct upward *beside;         /* the other one, when it is a hedge; NULL: none under way */
+	struct timer late;             /* when what is asked should have answered (hedge.c) */
+	bool asked_home;               /* whose key it is (Pmc-Home) */
 	struct {
 		bool wanted; /* the body comes from a sibling: nobody has it whole before it is proven */
 		bool known, asked;
@@ -128,6 +145,8 @@ void route_failed(struct flight *, enum reason, const char *detail);
 void route_on(struct flight *);
 /* The siblings have nothing (more) for us. */
 void route_up(struct flight *);
+/* What is asked now is above: siblings may wait for us. */
+void route_is_up(struct flight *);
 /* The flight ends: tells desk, parents and those who wait behind it. */
 void route_end(struct flight *, bool stored);
 
@@ -141,23 +160,46 @@ void sibling_failed(struct flight *, enum peer_false);
 /* The whole is not what it should be, and it is too late for another: who is to blame, if it all came from one. */
 void sibling_lied(struct flight *);
 enum peer_false sibling_fault(enum reason);
+void via_parent_init(struct flight *);
 bool via_parent_begin(struct flight *); /* false: nobody to ask */
+/* On a parent: the one whose key it is by the child's Pmc-Home, if that is another of its tier: it may have it, or be fetching it. False:
+ * nobody to ask. That it has it not is told by route_failed. */
+bool via_home_begin(struct flight *);
 void via_parent_done(struct flight *, enum parent_outcome);
+void via_parent_end(struct flight *); /* whatever is under way, beside too */
+/* Beside the way that is taken, the flight's own pick in `beside` being made. */
+void upward_start(struct upward *);
+/* It is over; harmless when it is not in use. */
+void upward_end(struct upward *, enum parent_outcome);
+
+/* hedge.c: what is late is not waited for alone. */
+void hedge_init(struct flight *);
+/* What has just been asked should have answered by then; 0: no hedge. */
+void hedge_expect(struct flight *, dur_ms);
+/* The way taken has answered, or is given up: none is wanted (any more). */
+void hedge_drop(struct flight *);
+/* The one beside goes on as the way taken, if there is one. False: there is none. */
+bool hedge_take_over(struct flight *);
 void upstream_init(struct flight *);
 void upstream_begin(struct flight *);
 /* The origin is to blame for this, perhaps. */
 void upstream_failed(struct flight *, enum reason);
 void upstream_end(struct flight *); /* whatever came of it; harmless when it has not begun */
 
-/* outgoing.c: the request as it goes to a parent or an origin, and the exchange on a link. */
-void outgoing_start(struct flight *, struct link **, bool to_parent, const struct exchange_on *);
-/* A link to a node: an idle one of the pool's (unless it must be a fresh one), which is returned; or NULL, and *dial is under way to on_done, whose stream becomes a link
- * under f->origin. */
+/* outgoing.c: the request as it goes to a parent (`up`) or an origin (NULL), and the exchange on a link. */
+struct exchange *outgoing_start(struct flight *, struct link **, const struct upward *up, const struct exchange_on *,
+				void *cookie);
+/* The exchange that was started is f->exchange now: the owner's body may come. */
+void outgoing_upload(struct flight *);
+/* A link to a node: an idle one of the pool's (unless it must be a fresh one), which is returned; or NULL, and *dial is under way to
+ * on_done, whose stream becomes a link under *origin. */
 struct link *outgoing_reach(struct flight *, const struct nodelink_target *, bool fresh, nodelink_on_done_f *on_done,
-			    struct nodelink_dial **dial);
-/* The same for a head that is made elsewhere (borrowed), without a body. */
+			    void *cookie, struct nodelink_dial **dial, struct span *origin);
+/* As outgoing_start for a head that is made elsewhere (borrowed), without a body; it becomes f->exchange. */
 void outgoing_start_with(struct flight *, struct link **, struct span head, dur_ms first_byte, dur_ms stall,
 			 const struct exchange_on *);
+/* What is left of an answer that is not wanted: the link goes to the pool if that costs no wait. Clears *x; harmless on NULL inside. */
+void outgoing_discard(struct flight *, struct exchange **x);
 void outgoing_on_informational(void *cookie, const struct http1_response *);
 void outgoing_on_body(void *cookie);
 void outgoing_on_send(void *cookie);

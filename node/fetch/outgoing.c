@@ -13,6 +13,8 @@
 /* What clients say of the way they came is not to be trusted, and is nobody's business upstream. */
 #define FROM_CLIENTS (BIT(HOST) | BIT(X_FORWARDED_FOR) | BIT(FORWARDED) | BIT(VIA))
 #define MOST_RESPONSE_HEAD ((size_t)64 * 1024)
+#define ONLY_SIGN_MS 300 /* who has it, or is fetching it, says so at once (102) */
+#define DISCARD_MOST ((size_t)16 * 1024)
 
 /* ---- the head ---- */
 
@@ -102,7 +104,7 @@ static void put_request_line(struct buf *b, const struct flight *f, bool to_pare
 	arena_free(&scratch);
 }
 
-static void put_hops(struct buf *b, const struct flight *f)
+static void put_hops(struct buf *b, const struct flight *f, const struct upward *up)
 {
 	const struct fetch_cluster *c = f->fetcher->cluster;
 
@@ -110,15 +112,16 @@ static void put_hops(struct buf *b, const struct flight *f)
 				   .cluster = span_str(c->name),
 				   .self = span_str(c->node),
 				   .came_with = f->from_child ? &f->request->fields : NULL,
-				   .home = span_str(f->parent.pick.home),
+				   .home = span_str(up->pick.home),
+				   .only = up->only,
 			   });
 }
 
-static void format_request(struct flight *f, bool to_parent, struct buf *b)
+static void format_request(struct flight *f, const struct upward *up, struct buf *b)
 {
 	const struct http1_request *r = f->request;
 
-	put_request_line(b, f, to_parent);
+	put_request_line(b, f, up != NULL);
 	buf_put_str(b, "Host: ");
 	url_put_authority(b, &f->url);
 	buf_put_str(b, "\r\n");
@@ -131,8 +134,8 @@ static void format_request(struct flight *f, bool to_parent, struct buf *b)
 	put_framing(b, r);
 	put_upgrade(b, r);
 	put_way(b, f);
-	if (to_parent)
-		put_hops(b, f);
+	if (up)
+		put_hops(b, f, up);
 	http1_format_end(b);
 }
 
@@ -159,32 +162,26 @@ void outgoing_on_send(void *cookie)
 		f->owner->send(f->cookie);
 }
 
-static void exchange_with(struct flight *f, struct link **link, const struct exchange_ask *ask,
-			  const struct exchange_on *on)
-{
-	f->request_time = loop_wall(f->fetcher->loop);
-	f->asked_at = loop_now(f->fetcher->loop);
-	f->exchange = exchange_start(link, ask, on, f);
-}
-
 struct link *outgoing_reach(struct flight *f, const struct nodelink_target *target, bool fresh,
-			    nodelink_on_done_f *on_done, struct nodelink_dial **dial)
+			    nodelink_on_done_f *on_done, void *cookie, struct nodelink_dial **dial,
+			    struct span *origin)
 {
 	const struct fetch_cluster *c = f->fetcher->cluster;
-	char origin[NODECERT_NAME_BYTES + 64];
-	struct buf b = buf_over(origin, sizeof(origin));
+	char name[NODECERT_NAME_BYTES + 64];
+	struct buf b = buf_over(name, sizeof(name));
 	struct link *link;
 
 	nodelink_origin(target, &b);
 	CHECK_THAT(!b.full);
-	f->origin = arena_copy(&f->arena, buf_span(&b));
-	link = fresh ? NULL : pool_take(f->fetcher->pool, f->origin.p);
+	*origin = arena_copy(&f->arena, buf_span(&b));
+	link = fresh ? NULL : pool_take(f->fetcher->pool, origin->p);
 	if (!link)
-		*dial = nodelink_dial(f->fetcher->loop, c->dns, c->tls, target, on_done, f);
+		*dial = nodelink_dial(f->fetcher->loop, c->dns, c->tls, target, on_done, cookie);
 	return link;
 }
 
-void outgoing_start(struct flight *f, struct link **link, bool to_parent, const struct exchange_on *on)
+struct exchange *outgoing_start(struct flight *f, struct link **link, const struct upward *up,
+				const struct exchange_on *on, void *cookie)
 {
 	const struct policy_upstream *u = &f->policy->upstream;
 	struct arena scratch = {0};
@@ -196,21 +193,42 @@ void outgoing_start(struct flight *f, struct link **link, bool to_parent, const 
 		.body = f->request->body,
 		.length = f->request->length,
 		.max_head_bytes = MOST_RESPONSE_HEAD,
-		.first_byte_timeout = u->first_byte_timeout,
+		.first_byte_timeout = up && up->only ? ONLY_SIGN_MS : u->first_byte_timeout,
 		.read_timeout = u->read_timeout,
 		.write_timeout = u->read_timeout,
 	};
+	struct exchange *x;
 
-	format_request(f, to_parent, &b);
+	format_request(f, up, &b);
 	CHECK_THAT(!b.full);
 	ask.head = buf_span(&b);
-	exchange_with(f, link, &ask, on);
+	x = exchange_start(link, &ask, on, cookie);
 	arena_free(&scratch);
+	return x;
+}
+
+void outgoing_upload(struct flight *f)
+{
 	if (f->request->body == HTTP1_BODY_NONE)
 		return;
 	if (f->request->body == HTTP1_BODY_LENGTH && f->request->length == 0)
 		return;
 	outgoing_on_send(f);
+}
+
+void outgoing_discard(struct flight *f, struct exchange **x)
+{
+	char unread[1024];
+	size_t left = DISCARD_MOST;
+	struct link *link;
+	ssize_t n = STREAM_AGAIN;
+
+	while (*x && left && (n = exchange_pull(*x, unread, sizeof(unread))) > 0)
+		left -= (size_t)n < left ? (size_t)n : left;
+	link = *x && n == EXCHANGE_END ? exchange_finish(x) : NULL;
+	if (link)
+		pool_give(f->fetcher->pool, &link);
+	exchange_cancel(x);
 }
 
 void outgoing_start_with(struct flight *f, struct link **link, struct span head, dur_ms first_byte, dur_ms stall,
@@ -226,5 +244,7 @@ void outgoing_start_with(struct flight *f, struct link **link, struct span head,
 		.write_timeout = stall,
 	};
 
-	exchange_with(f, link, &ask, on);
+	f->request_time = loop_wall(f->fetcher->loop);
+	f->asked_at = loop_now(f->fetcher->loop);
+	f->exchange = exchange_start(link, &ask, on, f);
 }

@@ -193,7 +193,7 @@ static void reach(struct flight *f)
 	};
 	struct link *link;
 
-	link = outgoing_reach(f, &target, false, on_dialled, &f->proof.dial);
+	link = outgoing_reach(f, &target, false, on_dialled, f, &f->proof.dial, &f->origin);
 	if (link)
 		start(f, link);
 }

@@ -2,8 +2,11 @@
  *
  *     our disk    what was stored there (from_disk.c)
  *     siblings    for what may be shared: anonymous, immutable (sibling.c)
+ *     its home    from a parent: the fellow whose key it is, only for what it has or is fetching (via_parent.c)
  *     a parent    the one that the key belongs to, else the next in rank (via_parent.c)
  *     the origin  when there are no parents; or when they have failed, and policy allows it (upstream.c)
+ *
+ * One way after the other, but for a node that is late: then the next may be asked besides (hedge.c).
  *
  * A node's failure is a miss: the next way is tried, also in the middle of a body, which then goes on where it stopped. When all
  * parents have failed, only so many requests at a time go to one origin host directly; the others stand in line, so that a
@@ -90,11 +93,16 @@ static void up(struct flight *f, enum reason why, const char *detail)
 	go_direct(f);
 }
 
-void route_up(struct flight *f)
+void route_is_up(struct flight *f)
 {
 	if (f->sibling.errand.desk)
 		peer_errand_fetching(&f->sibling.errand);
 	entry_set_order(f->entry, 1);
+}
+
+void route_up(struct flight *f)
+{
+	route_is_up(f);
 	up(f, REASON_NONE, NULL);
 }
 
@@ -137,7 +145,7 @@ void route_on(struct flight *f)
 		flight__end(f, ENTRY_BROKEN, f->here_only);
 	else if (may_ask_siblings(f))
 		sibling_begin(f);
-	else
+	else if (!via_home_begin(f))
 		route_up(f);
 }
 
@@ -172,8 +180,14 @@ static bool may_be_the_origin(const struct flight *f, enum reason why)
 
 static void parent_failed(struct flight *f, enum reason why, const char *detail)
 {
+	bool was_only = f->up->only && !f->begun;
+
 	via_parent_done(f, may_be_the_origin(f, why) ? PARENT_CANCELLED : outcome_of(why));
-	if (may_go_on(f))
+	if (hedge_take_over(f))
+		return;
+	if (was_only) /* it has it not: nothing is lost */
+		route_up(f);
+	else if (may_go_on(f))
 		up(f, why, detail);
 	else
 		give_up(f, why, detail);
@@ -205,7 +219,7 @@ void route_end(struct flight *f, bool stored)
 	upstream_end(f);
 	proof_cancel(f);
 	sibling_done(f, false);
-	via_parent_done(f, PARENT_CANCELLED);
+	via_parent_end(f);
 	peer_errand_end(&f->sibling.errand, stored, body_length(&f->entry->body));
 	if (f->counts) {
 		f->counts = false;

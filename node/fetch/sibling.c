@@ -6,8 +6,9 @@
 
 #define DIAL_MS 200
 #define TLS_MS (1 * DUR_SECOND)
-/* Until the first byte from one that has the whole: three times what it usually takes. */
+/* Until the first byte from one that has the whole: it is late after three times what it usually takes, and no good after the most. */
 #define FIRST_BYTE_LEAST_MS 50
+#define FIRST_BYTE_UNKNOWN_MS 150
 #define FIRST_BYTE_MOST_MS 300
 #define STALL_MS (3 * DUR_SECOND) /* also between the signs of life of one that waits itself (peer_link.h) */
 #define STALL_OF_ORDER_MS 500     /* more for who is further from the origin: the nearest is to act first */
@@ -135,6 +136,8 @@ void sibling_failed(struct flight *f, enum peer_false why)
 {
 	exchange_cancel(&f->exchange);
 	blame(f, why);
+	if (hedge_take_over(f))
+		return;
 	if (f->parked) { /* nobody has seen it: from the beginning, so that the next one is not judged by this one's bytes */
 		fill_restart(f);
 	} else if (f->begun && !f->stored) { /* a window that has moved on: what is gone cannot be gone on with */
@@ -217,6 +220,7 @@ static void on_head(void *cookie, const struct http1_response *r)
 		sibling_failed(f, PEER_FALSE_BAD);
 		return;
 	}
+	hedge_drop(f);
 	take_object(f, r, &reply);
 }
 
@@ -261,6 +265,20 @@ static dur_ms first_byte_within(const struct flight *f)
 	return source_of(f)->pending ? stall_of(f) : FIRST_BYTE_MOST_MS;
 }
 
+/* Who waits itself says so, and is as good as the parent, who would wait for the same origin. */
+static dur_ms late_after(const struct flight *f)
+{
+	dur_ms ms = 3 * source_of(f)->ttfb_us / 1000;
+
+	if (source_of(f)->pending)
+		return 0;
+	if (!ms)
+		return FIRST_BYTE_UNKNOWN_MS;
+	if (ms > FIRST_BYTE_MOST_MS)
+		return FIRST_BYTE_MOST_MS;
+	return ms > FIRST_BYTE_LEAST_MS ? ms : FIRST_BYTE_LEAST_MS;
+}
+
 static void start(struct flight *f, struct link *link)
 {
 	struct arena scratch = {0};
@@ -273,6 +291,7 @@ static void start(struct flight *f, struct link *link)
 	f->sibling.growing = source_of(f)->pending;
 	outgoing_start_with(f, &link, buf_span(&b), first_byte_within(f), stall_of(f), &exchange_on);
 	arena_free(&scratch);
+	hedge_expect(f, late_after(f));
 }
 
 /* ---- reaching it ---- */
@@ -308,13 +327,16 @@ static void reach(struct flight *f)
 	struct link *link;
 
 	flight__set_peer(f, source->name);
+	allowance_earn(cluster_of(f)->hedges);
 	peer_desk_fetch_began(cluster_of(f)->desk, source->node);
 	f->sibling.reading = true;
 	f->sibling.bytes = 0;
 	f->sibling.ttfb_us = 0;
-	link = outgoing_reach(f, &target, false, on_dialled, &f->node_dial);
+	link = outgoing_reach(f, &target, false, on_dialled, f, &f->node_dial, &f->origin);
 	if (link)
 		start(f, link);
+	else
+		hedge_expect(f, source->pending ? 0 : DIAL_MS);
 }
 
 /* ---- asking ---- */

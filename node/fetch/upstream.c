@@ -116,7 +116,9 @@ static void start_exchange(struct flight *f, struct link *link)
 		metric_add(f->fetcher->metrics, METRIC_UPSTREAM_FETCHES, 1);
 	if (link->used)
 		metric_add(f->fetcher->metrics, METRIC_UPSTREAM_LINKS_REUSED, 1);
-	outgoing_start(f, &link, false, &exchange_on);
+	f->request_time = loop_wall(f->fetcher->loop);
+	f->exchange = outgoing_start(f, &link, NULL, &exchange_on, f);
+	outgoing_upload(f);
 }
 
 /* ---- dialling ---- */

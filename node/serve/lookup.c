@@ -10,6 +10,7 @@
 
 /* Each round ends in an answer unless the cache has changed meanwhile; after so many the request goes its own way. */
 #define MOST_ROUNDS 8
+#define SIGN_MS DUR_SECOND
 #define RANGE_AHEAD_BYTES ((uint64_t)4 * 1024 * 1024)
 
 static void lookup(struct request *r);
@@ -19,6 +20,7 @@ static void lookup(struct request *r);
 void lookup_leave(struct request *r)
 {
 	timer_clear(&r->patience);
+	timer_clear(&r->sign);
 	entry_watch_stop(&r->watch);
 	if (r->flight)
 		flight_tell(r->flight, &r->told);
@@ -109,6 +111,32 @@ static void join(struct request *r, struct entry *e)
 	lookup_progress(r); /* what it has already is not told again */
 }
 
+/* Not read yet, or it would be in the index: a flight looks there first. */
+static bool is_on_disk(const struct request *r)
+{
+	const struct fetcher *c = &r->server->fetcher;
+
+	return c->disk && disk_has(c->disk, &r->ask.key);
+}
+
+/* 102 (RFC 2518 §10.1), so that silence means that there is nobody (parent_link.h). */
+void lookup_show_sign(struct request *r)
+{
+	if (r->delivering || r->head->minor == 0)
+		return;
+	stream_push(r->client->stream, SPAN("HTTP/1.1 102 Processing\r\n\r\n"));
+	timer_set_in(&r->sign, SIGN_MS);
+}
+
+/* A fetch that has not got beyond asking our fellow, who may just be asking us, is waited for by no other node: so no two parents wait for
+ * each other, whatever each believes of whose key it is. */
+static bool may_wait_for(const struct request *r, const struct entry_view *view)
+{
+	if (view->phase == ENTRY_FILLING)
+		return true;
+	return view->phase == ENTRY_NEW && (view->order > 0 || is_on_disk(r));
+}
+
 /* Nothing good is stored, and it is not to be fetched for this one: there may be somebody else's fetch to join. */
 static void join_only(struct request *r)
 {
@@ -118,8 +146,10 @@ static void join_only(struct request *r)
 	if (e)
 		entry_look(e, &view);
 	head_unref(&view.head);
-	if (e && (view.phase == ENTRY_NEW || view.phase == ENTRY_FILLING)) {
+	if (e && may_wait_for(r, &view)) {
 		request__keep(r);
+		if (view.phase == ENTRY_NEW)
+			lookup_show_sign(r);
 		join(r, e);
 		return;
 	}
@@ -140,10 +170,12 @@ static void fetch(struct request *r)
 	struct entry *e;
 	enum index_begin begun;
 
-	if (r->only) {
+	if (r->only && (r->stale || r->alone || !is_on_disk(r))) {
 		join_only(r);
 		return;
 	}
+	if (r->only)
+		r->here_only = REASON_ONLY_IF_CACHED;
 	if (r->stale)
 		entry_look(r->stale, &view);
 	request__keep(r);
@@ -273,14 +305,6 @@ static void found(struct request *r, struct entry *e, struct entry_view *view)
 		pass(r, r->fwd);
 	else
 		fetch(r);
-}
-
-/* Not read yet, or it would be in the index: a flight looks there first. */
-static bool is_on_disk(const struct request *r)
-{
-	const struct fetcher *c = &r->server->fetcher;
-
-	return c->disk && disk_has(c->disk, &r->ask.key);
 }
 
 static void not_found(struct request *r, enum request_fwd fwd)

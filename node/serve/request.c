@@ -22,6 +22,14 @@ static void on_patience(void *arg)
 	lookup_lose_patience(r);
 }
 
+static void on_sign(void *arg)
+{
+	struct request *r = arg;
+
+	CHECK(r, REQUEST_MAGIC);
+	lookup_show_sign(r);
+}
+
 static struct request *request_new(struct client *c)
 {
 	struct server *s = c->server;
@@ -36,6 +44,7 @@ static struct request *request_new(struct client *c)
 	r->head = &s->parsed;
 	r->keep_alive = s->parsed.keep_alive && !s->draining;
 	timer_init(&r->patience, s->loop, on_patience, r);
+	timer_init(&r->sign, s->loop, on_sign, r);
 	c->request = r;
 	return r;
 }
@@ -46,6 +55,7 @@ void request__free(struct request *r)
 	loop_defer_cancel(r->server->loop, &r->job);
 	lookup_leave(r);
 	timer_fini(&r->patience);
+	timer_fini(&r->sign);
 	if (r->delivering)
 		deliver_end(&r->deliver);
 	head_unref(&r->view.head);

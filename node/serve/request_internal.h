@@ -58,6 +58,7 @@ struct request {
 	enum request_fwd fwd;
 	enum accesslog_result result;
 	struct deferred job;
+	struct timer sign;     /* a child that asks only for what is here is told each second that it is still coming */
 	struct timer patience; /* set while something stale could be served instead (cache.stale_patience) */
 
 	/* giving it */
@@ -81,6 +82,8 @@ void request__free(struct request *);
 void lookup_begin(struct request *);
 /* The entry that is waited for has changed. */
 void lookup_progress(struct request *);
+/* r->sign: the next one is due. */
+void lookup_show_sign(struct request *);
 /* r->patience is over. */
 void lookup_lose_patience(struct request *);
 void lookup_leave(struct request *); /* lets go of entry, watch and flight */

@@ -1,10 +1,11 @@
 """Edges behind parents: what comes through them, what they collapse, and what happens when they die."""
 
 import signal
+import time
 
 import pytest
 
-from lab import Reply, blob, eventually
+from lab import DEADLINE, Reply, blob, eventually
 from lab.cluster import IMMUTABLE, together
 from lab.peer import visit
 from lab.wire import TlsWire, client_context
@@ -378,3 +379,133 @@ def test_what_is_not_opened_goes_through_the_parent_too(nodes, make):
     with c:
         assert c.get("/x").body == b"x"
     assert p.log(o.authority), "the parent has seen it"
+
+
+def ask_for_home(cluster, at, url, home, hops="lab 1 edge1", only=False):
+    """As an edge does that has found `home` full."""
+    with visit(cluster, at, "edge1", alpn="pmc-proxy/1") as c:
+        return c.get(url, [("Pmc-Hop", hops), ("Pmc-Home", home)] + ([("Pmc-Only", "1")] if only else []))
+
+
+def fellow(node, name):
+    return next(p for p in node.peers()["fellows"] if p["name"] == name)
+
+
+def test_what_its_home_has_is_taken_from_there(two, make):
+    p1, p2, e = two.mend()
+    o = make.origin()
+    o.on("/simple/x/", Reply(body=b"x", headers=FRESH))
+    with visit(two, "parent1", "edge1", alpn="pmc-proxy/1") as c:
+        assert c.get(o.url("/simple/x/"), [("Pmc-Hop", "lab 1 edge1")]).body == b"x"
+    before = fellow(p2, "parent1")
+    r = ask_for_home(two, "parent2", o.url("/simple/x/"), "parent1")
+    assert (r.status, r.body, r.headers.get("Pmc-Status")) == (200, b"x", "MISS")
+    after = fellow(p2, "parent1")
+    assert (after["requests"] - before["requests"], after["hits"] - before["hits"]) == (1, 1)
+    assert p2.log(o.url("/simple/x/"))[0].hier == "PARENT_HIT"
+    assert ask_for_home(two, "parent2", o.url("/simple/x/"), "parent1").headers.get("Pmc-Status") == "HIT"
+    assert o.count() == 1 and fellow(p2, "parent1")["requests"] == after["requests"]
+
+
+@pytest.mark.parametrize("home", ["parent1", "parent2", "parent9", "edge1"])
+def test_what_its_home_has_not_is_fetched(two, make, home):
+    p1, p2, e = two.mend()
+    o = make.origin()
+    o.on("/simple/x/", Reply(body=b"x", headers=FRESH))
+    before = fellow(p2, "parent1")
+    r = ask_for_home(two, "parent2", o.url("/simple/x/"), home)
+    assert (r.status, r.body) == (200, b"x")
+    assert o.count() == 1
+    after = fellow(p2, "parent1")
+    assert after["requests"] - before["requests"] == (home == "parent1")
+    assert (after["failures"], after["state"]) == (before["failures"], "up"), "to have it not is no failure"
+
+
+def test_edges_that_find_a_parent_full_do_not_break_the_single_fetch(make, plain):
+    """edge2 has so many requests with parent1 that the next one goes to parent2, while parent1 is still fetching it for edge1."""
+    c = make.cluster(2, 2)
+    p1, p2, a, b = c.start()
+    gates, clients = {}, []
+
+    def begin(edge, path):
+        """Asks; its end waits for the gate. By whom it goes: the one that has one more in hand now."""
+        if path not in gates:
+            gates[path] = plain.gate()
+            plain.on(path, Reply(body=[b"begin", gates[path], b"end"], length=8, headers=FRESH))
+        before = edge.parent("parent1")["requests"], edge.parent("parent2")["requests"]
+        client, target = edge.session(plain.url(path))
+        client.request("GET", target)
+        clients.append(client)
+
+        def asked():
+            now = edge.parent("parent1")["requests"], edge.parent("parent2")["requests"]
+            return None if now == before else "parent1" if now[0] > before[0] else "parent2"
+        return eventually("a parent is asked", asked)
+
+    def of_parent1(edge, path):
+        if begin(edge, path) == "parent1":
+            return True
+        gates[path].open()
+        return False
+
+    hot = next(p for p in (f"/simple/hot{i}/" for i in range(50)) if of_parent1(a, p))
+    for i in range(200):
+        of_parent1(b, f"/simple/{i}/")
+        eventually("parent2 has nothing to do", lambda: b.parent("parent2")["in_hand"] == 0)
+        if b.parent("parent1")["in_hand"] == 16:
+            break
+    assert begin(b, hot) == "parent2"
+    eventually("parent2 asks parent1", lambda: fellow(p2, "parent1")["requests"] == 1)
+    for g in gates.values():
+        g.open()
+    for client in clients:
+        assert client.response("GET").body == b"beginend"
+        client.close()
+    assert fellow(p2, "parent1")["joins"] == 1
+    assert plain.count(hot) == 1
+    assert b.log(hot)[0].peer == "parent2"
+
+
+def test_parents_that_take_each_other_for_home_do_not_wait_for_each_other(two, make):
+    p1, p2, e = two.mend()
+    o = make.origin()
+    for i in range(10):
+        path = f"/simple/cross/{i}/"
+        o.on(path, Reply(body=b"x", headers=FRESH))
+        got = together(2, lambda n: ask_for_home(two, ("parent1", "parent2")[n], o.url(path), ("parent2", "parent1")[n]))
+        assert [r.body for r in got] == [b"x", b"x"]
+        assert o.count(path) <= 2
+
+
+def test_a_chain_of_homes_ends(two, make):
+    """Who is asked only for what it has asks nobody, whatever else the request says."""
+    p1, p2, e = two.mend()
+    o = make.origin()
+    o.on("/simple/x/", Reply(body=b"x", headers=FRESH))
+    before = fellow(p2, "parent1")["requests"]
+    r = ask_for_home(two, "parent2", o.url("/simple/x/"), "parent1", only=True)
+    assert r.status == 504 and o.count() == 0
+    assert fellow(p2, "parent1")["requests"] == before
+    assert ask_for_home(two, "parent2", o.url("/simple/x/"), "parent1", hops="lab 2 edge1 parent1").body == b"x", \
+        "it has come from there: the home refuses it (508), which costs nothing more"
+    assert ask_for_home(two, "parent2", o.url("/simple/x/"), "parent1", hops="lab 2 edge1 parent2").status == 508
+
+
+@pytest.mark.parametrize("how", ["dead", "still"])
+def test_a_home_that_does_not_answer_costs_little(two, make, how):
+    p1, p2, e = two.mend()
+    o = make.origin()
+    o.on("/simple/warm/", Reply(body=b"x", headers=FRESH))
+    assert ask_for_home(two, "parent2", o.url("/simple/warm/"), "parent1").body == b"x"  # a link is open
+    before = fellow(p2, "parent1")["requests"]
+    p1.kill() if how == "dead" else p1.signal(signal.SIGSTOP)
+    try:
+        for i in range(8):
+            o.on(f"/simple/{i}/", Reply(body=b"x", headers=FRESH))
+            began = time.monotonic()
+            assert ask_for_home(two, "parent2", o.url(f"/simple/{i}/"), "parent1").body == b"x"
+            assert time.monotonic() - began < DEADLINE / 2
+        assert fellow(p2, "parent1")["requests"] - before <= 7, "after some failures it is not asked any more"
+    finally:
+        if how == "still":
+            p1.signal(signal.SIGCONT)

@@ -14,7 +14,7 @@
 
 struct world {
 	struct peer_set *set;
-	struct parent_set *parents;
+	struct parent_set *parents, *fellows;
 	struct peersjson_facts facts;
 	char *room;
 	size_t cap;
@@ -54,6 +54,7 @@ static int set_up(void **state)
 
 	w->set = peer_set_new(&self, &ground, START);
 	w->parents = parent_set_new(3);
+	w->fellows = parent_set_new(4);
 	w->cap = PEERSJSON_LEAST;
 	w->room = malloc(PEERSJSON_MOST);
 	w->facts = (struct peersjson_facts){
@@ -73,6 +74,7 @@ static int tear_down(void **state)
 	struct world *w = *state;
 
 	parent_set_free(w->parents);
+	parent_set_free(w->fellows);
 	peer_set_free(w->set);
 	free(w->room);
 	free(w);
@@ -83,7 +85,7 @@ static struct span put(struct world *w)
 {
 	struct buf b = buf_over(w->room, w->cap);
 
-	peersjson_put(&b, &w->facts, w->set, w->parents);
+	peersjson_put(&b, &w->facts, w->set, w->parents, w->fellows);
 	assert_false(b.full);
 	w->json = buf_span(&b);
 	assert_true(span_ends(w->json, SPAN("}\n")));
@@ -144,6 +146,7 @@ static void a_node_alone(void **state)
 	assert_text(json, "udp_dropped", "4");
 	assert_text(json, "strangers.no_member", "0");
 	assert_text(json, "parents", "[]");
+	assert_text(json, "fellows", "[]");
 	assert_text(json, "peers", "[]");
 	assert_text(json, "cut", "false");
 	assert_int_equal(18, ctl_json_get(json, "members_hash").n);

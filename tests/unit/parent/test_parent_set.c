@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <cmocka.h>
 
+#include "node/base/allowance.h"
 #include "node/base/hash.h"
 #include "node/base/rng.h"
 #include "parent/parent_set.h"
@@ -516,6 +517,152 @@ static void test_retry_budget(void **state)
 	}
 }
 
+/* ---- hedges ---- */
+
+static bool hedge(struct parent_set *s, unsigned key, const struct parent_pick *late, struct parent_pick *out)
+{
+	struct key k = key_of(key);
+
+	return parent_set_pick_hedge(s, &k, late, START, out);
+}
+
+/* To the next in rank: the one that a second try would go to. */
+static void test_a_hedge_goes_to_the_second(void **state)
+{
+	struct parent_set *s = set_of(4);
+
+	(void)state;
+	for (unsigned i = 0; i < 3; i++) {
+		struct key k = key_of(i);
+		struct parent_pick first = pick(s, i, START), second, beside;
+
+		assert_true(parent_set_pick(s, &k, &first.id, 1, true, START, &second));
+		end(s, &second, PARENT_OK, START);
+		assert_true(hedge(s, i, &first, &beside));
+		assert_int_equal(beside.id, second.id);
+		assert_string_equal(beside.home, "");
+		end(s, &beside, PARENT_OK, START);
+		end(s, &first, PARENT_CANCELLED, START);
+		assert_int_equal(view(s, number(&first), START).state, PARENT_UP);
+	}
+	parent_set_free(s);
+}
+
+static void test_hedges_are_counted(void **state)
+{
+	struct parent_set *s = set_of(2);
+	struct parent_pick first = pick(s, 1, START), beside;
+	struct parent_view late, other;
+
+	(void)state;
+	assert_true(hedge(s, 1, &first, &beside));
+	end(s, &beside, PARENT_OK, START);
+	end(s, &first, PARENT_CANCELLED, START);
+	late = view(s, number(&first), START);
+	other = view(s, number(&beside), START);
+	assert_int_equal(late.hedged, 1);
+	assert_int_equal(late.cancelled, 1);
+	assert_int_equal(late.retries, 0);
+	assert_int_equal(other.hedged, 0);
+	assert_int_equal(other.cancelled, 0);
+	assert_int_equal(other.retries, 1);
+	parent_set_free(s);
+}
+
+/* A few at once, then one for every twenty requests. */
+static void test_hedge_budget(void **state)
+{
+	struct parent_set *s = set_of(2);
+	unsigned hedged = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < 1000; i++) {
+		struct parent_pick first = pick(s, i, START), beside;
+
+		if (hedge(s, i, &first, &beside)) {
+			hedged++;
+			end(s, &beside, PARENT_OK, START);
+		}
+		end(s, &first, PARENT_OK, START);
+	}
+	assert_in_range(hedged, 50, 50 + ALLOWANCE_MOST);
+	parent_set_free(s);
+}
+
+/* They are second tries, too; and with one parent there is nobody to hedge with. */
+static void test_no_hedge(void **state)
+{
+	struct parent_set *s = set_of(2), *one = set_of(1);
+	struct parent_pick first = pick(s, 1, START), alone = pick(one, 1, START), tries[3], beside;
+	struct key k = key_of(1);
+
+	(void)state;
+	assert_false(hedge(one, 1, &alone, &beside));
+	for (unsigned i = 0; i < 3; i++)
+		assert_true(parent_set_pick(s, &k, NULL, 0, true, START, &tries[i]));
+	assert_false(hedge(s, 1, &first, &beside));
+	end(s, &tries[0], PARENT_OK, START);
+	assert_true(hedge(s, 1, &first, &beside));
+	end(s, &beside, PARENT_OK, START);
+	for (unsigned i = 1; i < 3; i++)
+		end(s, &tries[i], PARENT_OK, START);
+	end(s, &first, PARENT_OK, START);
+	end(one, &alone, PARENT_OK, START);
+	parent_set_free(s);
+	parent_set_free(one);
+}
+
+/* Late is what is later than 95 % of that parent's, within bounds. */
+static void test_when_it_is_late(void **state)
+{
+	static const struct {
+		int64_t ttfb_ms;
+		unsigned samples;
+		dur_ms late;
+	} rows[] = {{100, 0, 2000}, {100, 7, 2000}, {100, 64, 100}, {5, 64, 50}, {3000, 64, 2000}};
+
+	(void)state;
+	for (size_t row = 0; row < sizeof(rows) / sizeof(rows[0]); row++) {
+		struct parent_set *s = set_of(1);
+		struct parent_pick p;
+
+		for (unsigned i = 0; i < rows[row].samples; i++) {
+			p = pick(s, 1, START);
+			parent_set_ended(s, &p, PARENT_OK, rows[row].ttfb_ms * 1000, -1, 0, START);
+		}
+		p = pick(s, 1, START);
+		assert_int_equal(p.hedge_after, rows[row].late);
+		end(s, &p, PARENT_OK, START);
+		parent_set_free(s);
+	}
+}
+
+/* ---- by name ---- */
+
+static void test_by_name(void **state)
+{
+	struct parent_set *s = set_of(2);
+	struct parent_pick p;
+
+	(void)state;
+	assert_true(parent_set_pick_named(s, SPAN("p1"), START, &p));
+	assert_string_equal(p.member.name, "p1");
+	end(s, &p, PARENT_OK, START);
+	assert_false(parent_set_pick_named(s, SPAN("p2"), START, &p));
+	assert_false(parent_set_pick_named(s, SPAN(""), START, &p));
+	for (int i = 0; i < 3; i++) {
+		assert_true(parent_set_pick_named(s, SPAN("p1"), START, &p));
+		end(s, &p, PARENT_CONNECT, START);
+	}
+	assert_false(parent_set_pick_named(s, SPAN("p1"), START, &p));
+	assert_true(parent_set_pick_named(s, SPAN("p1"), START + 3 * SECOND, &p)); /* a trial */
+	assert_true(p.trial);
+	end(s, &p, PARENT_OK, START + 3 * SECOND);
+	assert_true(parent_set_pick_named(s, SPAN("p1"), START + 3 * SECOND, &p));
+	end(s, &p, PARENT_OK, START + 3 * SECOND);
+	parent_set_free(s);
+}
+
 static void test_figures(void **state)
 {
 	struct parent_set *s = set_of(2);
@@ -633,6 +780,12 @@ int main(void)
 		cmocka_unit_test(test_vip),
 		cmocka_unit_test(test_second_tries),
 		cmocka_unit_test(test_retry_budget),
+		cmocka_unit_test(test_a_hedge_goes_to_the_second),
+		cmocka_unit_test(test_hedges_are_counted),
+		cmocka_unit_test(test_hedge_budget),
+		cmocka_unit_test(test_no_hedge),
+		cmocka_unit_test(test_when_it_is_late),
+		cmocka_unit_test(test_by_name),
 		cmocka_unit_test(test_figures),
 		cmocka_unit_test(test_threads),
 	};

@@ -81,7 +81,7 @@ static int set_up(void **state)
 		policy->access.connect_ports.v[i].to = 65535;
 	}
 	p->cluster = (struct fetch_cluster){
-		.name = "lab", .node = "parent1", .is_parent = true, .parents = parent_set_new(1)};
+		.name = "lab", .node = "parent1", .is_parent = true, .parents = parent_set_new(1), .fellows = parent_set_new(2)};
 	engine_start(&p->engine, policy, 1, 0, 1);
 	j.server = &p->engine.lanes[0].server;
 	lane_do(&p->engine.lanes[0].lane, on_join, &j);
@@ -100,6 +100,7 @@ static int tear_down(void **state)
 	assert_int_equal(engine_stop(&p->engine), 0);
 	origin_stop(&p->origin);
 	parent_set_free(p->cluster.parents);
+	parent_set_free(p->cluster.fellows);
 	unlink(p->log_path);
 	free(p);
 	return 0;
@@ -286,7 +287,12 @@ static void test_only(void **state)
 	while (atomic_load(&p->asked) < 2)
 		engine_sleep_ms(1);
 	ask(p, &hedge, "GET", "/slow.tgz", "Pmc-Only: 1\r\n");
-	engine_sleep_ms(20);
+	for (int i = 0; i < 2; i++) { /* at once, and each second */
+		assert_true(wire_response(&hedge, METHOD_GET, &r));
+		assert_int_equal(r.head.status, 102);
+		if (i == 0)
+			atomic_fetch_add(&p->engine.clock.by_ms, DUR_SECOND);
+	}
 	atomic_store(&p->released, true);
 	hear(&first, METHOD_GET, 200, &r);
 	assert_false(has_internal(&r));
