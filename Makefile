@@ -82,7 +82,7 @@ POLICY   := $(BUILD)/bench/policy/policy $(BUILD)/bench/policy/generate
 
 .PHONY: all help deps run test check-asan check-tsan lint lint-format lint-scripts fmt fuzz bench live install clean
 .PHONY: man completion deb check-package ansible-check fleet
-.PHONY: tests run-tests fuzz-programs bench-programs bench-policy policy-programs
+.PHONY: tests run-tests fuzz-programs bench-programs bench-cluster bench-policy policy-programs
 
 all: $(LIB) $(PROGRAMS) ## build/pmcached and build/pmcachectl
 	@:
@@ -123,6 +123,11 @@ bench: ## CPU per request, side by side with nginx and squid
 	@tests/tools/deps build test bench
 	@+$(MAKE) all bench-programs
 	@PMC_BUILD=$(BUILD) tests/bench/run
+
+bench-cluster: ## what it costs to be one cache of many, side by side with clusters of squid
+	@tests/tools/deps build test bench
+	@+$(MAKE) all bench-programs
+	@PMC_BUILD=$(BUILD) tests/bench/run --cluster
 
 bench-policy: ## hit ratios of the eviction policies on a trace of two weeks
 	@tests/tools/deps build

@@ -34,8 +34,14 @@ class Load:
         self.process.wait(30)
 
     def go(self):
+        self.begin()
+        return self.result()
+
+    def begin(self):
         self.process.stdin.write("GO\n")
         self.process.stdin.flush()
+
+    def result(self):
         line = self.process.stdout.readline()
         if not line:
             raise Trouble(f"load ended: {self.process.stderr.read().strip()}")
@@ -51,15 +57,19 @@ def measure(lab, server, args, **load):
         got = gen.go()
         time.sleep(SETTLE)
         after = server.cpu_ns()
-    if not server.alive():
-        raise Trouble(f"{server.name} died: {server.last_words()}")
-    if got["errors"]:
-        raise Trouble(f"{server.name}: {got['errors']} of {got['requests']} requests failed: {got['error']}")
-    if got["capped"] and not load.get("drain"):
-        raise Trouble(f"{server.name}: only {got['requests']} requests within the time limit")
+    check(server, got, load.get("drain"))
     got["name"] = server.name
     got["cpu_us"] = (after - before) / 1000 / max(got["requests"], 1)
     return got
+
+
+def check(server, got, may_be_capped=False):
+    if not server.alive():
+        raise Trouble(f"{server.name} died ({server.process.poll()}): {server.last_words()}")
+    if got["errors"]:
+        raise Trouble(f"{server.name}: {got['errors']} of {got['requests']} requests failed: {got['error']}")
+    if got["capped"] and not may_be_capped:
+        raise Trouble(f"{server.name}: only {got['requests']} requests within the time limit")
 
 
 def settled_rss(server, quiet=2.5, limit=20.0):

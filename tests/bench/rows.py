@@ -104,28 +104,37 @@ class Bench:
         return first
 
 
-def rounds(bench, row, contenders, once, count, base="nginx", scale=1.0):
-    """Measures the contenders in turn, `count` times over, in changing order; fills the row. `once` gives a number."""
+def take_turns(bench, row, contenders, once, count):
+    """Measures the contenders in turn, `count` times over, in changing order: {label: what `once` gave}. Who fails is left out."""
     seen = {label: [] for label, _ in contenders}
     lost = set()
     for i in range(bench.rounds(count)):
         k = i % max(len(contenders), 1)
         for label, server in contenders[k:] + contenders[:k]:
-            if label in lost or (label == "squid" and i >= SQUID_ROUNDS):
+            if label in lost or (label.startswith("squid") and i >= SQUID_ROUNDS):
                 continue
             try:
-                seen[label].append(once(label, server) * scale)
-            except Trouble as e:
+                seen[label].append(once(label, server))
+            except (Trouble, OSError) as e:
                 row.note(f"failed: {e}")
                 lost.add(label)
+    return {label: values for label, values in seen.items() if values and label not in lost}
+
+
+def settle(row, seen, base="nginx"):
+    """Fills the row; seen: {label: numbers}."""
     for label, values in seen.items():
-        if label in lost or not values:
-            continue
         row.values[label] = statistics.median(values)
         if len(values) > 1 and row.values[label]:
-            row.spread[label] = (max(values) - min(values)) / 2 / row.values[label]
-        if label != base and base not in lost and seen.get(base):
+            row.spread[label] = abs((max(values) - min(values)) / 2 / row.values[label])
+        if label != base and base in seen and all(seen[base]):
             row.ratios[label] = statistics.median(v / b for v, b in zip(values, seen[base]))
+
+
+def rounds(bench, row, contenders, once, count, base="nginx", scale=1.0):
+    """take_turns() and settle(): `once` gives a number."""
+    seen = take_turns(bench, row, contenders, lambda *who: once(*who) * scale, count)
+    settle(row, seen, base)
     return seen
 
 
@@ -390,12 +399,12 @@ def access_log(bench):
         return got["cpu_us"]
 
     seen = rounds(bench, row, contenders, once, 7, base="off")
-    if row.values.keys() == {"on", "off"}:
+    if seen.keys() == {"on", "off"}:
         # Of the best rounds: the difference is small, and what disturbs a round only adds to it.
         off, on = min(seen["off"]), min(seen["on"])
         row.note(f"hit 1 KB, c=32: log off {off:.1f} µs, on {on:.1f} µs (best rounds)")
         row.values, row.ratios, row.spread = {"pmcache": on - off}, {}, {}
-        lines = count_lines(os.path.join(bench.server(Pmcached, "pmcached-log").folder, "access.log"))
+        lines = count_lines(bench.server(Pmcached, "pmcached-log").access_log)
         asked = len(seen["on"]) * (15000 + 32) + 1
         if lines < asked:
             row.note(f"only {lines} lines for {asked} requests")

@@ -13,6 +13,7 @@ FIRST = "h%d.first.bench.test"
 FIRST_NAMES = 4000
 BODIES = {"1k": 1024, "10k": 10240, "100k": 102400, "1m": 1 << 20, "10m": 10 << 20}
 CACHE_BYTES = "2GB"
+SHARED = "/sumdb/bench/lookup"  # what lies below it never changes (proto/pathclass.h), so that siblings may share it
 
 
 class Trouble(Exception):
@@ -79,6 +80,7 @@ class Server:
     """A running process and its children."""
 
     label = ""
+    host = "127.0.0.1"
     contacts = 0  # names of FIRST asked for so far
 
     def __init__(self, lab, name):
@@ -99,7 +101,7 @@ class Server:
                 if self.process.poll() is not None:
                     raise Trouble(f"{self.name} ended at start ({self.process.returncode}): {self.last_words()}")
                 try:
-                    socket.create_connection(("127.0.0.1", port), 1).close()
+                    socket.create_connection((self.host, port), 1).close()
                     break
                 except OSError:
                     if time.monotonic() > end:
@@ -187,7 +189,7 @@ class Nginx(Server):
         self.ports = free_ports(2)
         self.port, self.plain_port = self.ports
         self.log = os.path.join(self.folder, "big.log")
-        rewrites = "".join(f"location /{n}/ {{ rewrite ^ /{n} break; }}\n" for n in BODIES)
+        rewrites = "".join(f"location {top}/{n}/ {{ rewrite ^ /{n} break; }}\n" for top in ("", SHARED) for n in BODIES)
         user = "user root;" if os.geteuid() == 0 else ""
         conf = self.write("nginx.conf", f"""
 {user}
@@ -205,6 +207,7 @@ listen 127.0.0.1:{self.port} ssl backlog=4096; listen 127.0.0.1:{self.plain_port
 root {lab.files}; add_header Cache-Control "public, max-age=3600";
 {rewrites}
 location /big/ {{ access_log {self.log}; rewrite ^ /10m break; }}
+location {SHARED}/big/ {{ access_log {self.log}; rewrite ^ /10m break; }}
 }} }}
 """)
         self.start(["nginx", "-c", conf, "-e", os.path.join(self.folder, "error.log")])
@@ -221,13 +224,15 @@ class Proxy(Server):
     bump = plain = 0
 
     def aim(self, origin):
-        return ["--to", f"127.0.0.1:{self.bump}", "--mode", "connect", "--port", str(origin.port)]
+        return ["--to", f"{self.host}:{self.bump}", "--mode", "connect", "--port", str(origin.port)]
 
     def aim_plain(self, origin):
-        return ["--to", f"127.0.0.1:{self.plain}", "--mode", "plain", "--port", str(origin.plain_port)]
+        return ["--to", f"{self.host}:{self.plain}", "--mode", "plain", "--port", str(origin.plain_port)]
 
 
 class Squid(Proxy):
+    """By default with both ports; whoever derives from it says in `conf` what else it is to be."""
+
     label = "squid"
 
     def __init__(self, lab, name="squid", cache="2 GB"):
@@ -239,37 +244,45 @@ class Squid(Proxy):
         run(helper, "-c", "-s", db, "-M", "64MB")
         with open(lab.path("ca.crt")) as c, open(lab.path("ca.key")) as k:
             pem = self.write("ca.pem", c.read() + k.read())
-        conf = self.write("squid.conf", f"""
-http_port 127.0.0.1:{self.plain}
+        self.launch(f"""
 http_port 127.0.0.1:{self.bump} ssl-bump generate-host-certificates=on dynamic_cert_mem_cache_size=64MB tls-cert={pem}
 sslcrtd_program {helper} -s {db} -M 64MB
 sslcrtd_children 2 startup=2 idle=1
 tls_outgoing_options cafile={lab.path("ca.crt")}
 ssl_bump bump all
+access_log none
+cache_mem {cache}
+maximum_object_size_in_memory 16 MB
+visible_hostname bench
+""")
+
+    def launch(self, conf, before=()):
+        """conf: besides what all of them have. before: run with the finished configuration as the last words, then the server."""
+        path = self.write("squid.conf", f"""
+http_port {self.host}:{self.plain}
 http_access allow all
 workers 1
-cache_mem {cache}
 maximum_object_size 16 MB
-maximum_object_size_in_memory 16 MB
-access_log none
 cache_store_log none
 cache_log {self.folder}/cache.log
 pid_filename none
 coredump_dir {self.folder}
-hosts_file {lab.hosts}
-visible_hostname bench
+hosts_file {self.lab.hosts}
 shutdown_lifetime 0 seconds
 client_idle_pconn_timeout 10 minutes
 max_filedescriptors 20000
 pinger_enable off
-""")
+{conf}""")
         if os.geteuid() == 0:
             proxy = pwd.getpwnam("proxy")
             for top, folders, files in os.walk(self.folder):
                 for n in [top] + [os.path.join(top, f) for f in folders + files]:
                     os.chown(n, proxy.pw_uid, proxy.pw_gid)
-        self.service = f"bench{os.getpid()}{name.replace('-', '')}"
-        self.start(["squid", "-N", "-n", self.service, "-f", conf])
+        self.service = f"bench{os.getpid()}{self.name.replace('-', '')}"
+        argv = ["squid", "-N", "-n", self.service, "-f", path]
+        for words in before:
+            run(*argv, *words)
+        self.start(argv)
 
     def stop(self):
         super().stop()
@@ -289,24 +302,40 @@ class Pmcached(Proxy):
         super().__init__(lab, name)
         self.ports = free_ports(2)
         self.plain, self.bump = self.ports
-        state = os.path.join(self.folder, "state")
-        os.mkdir(state, 0o700)
-        for f in ("ca.crt", "ca.key"):
-            with open(lab.path(f)) as src, open(os.open(os.path.join(state, f), os.O_CREAT | os.O_WRONLY, 0o600), "w") as dst:
-                dst.write(src.read())
-        path = os.path.join(self.folder, "access.log") if log else "off"
-        conf = self.write("pmcache.yaml", f"""
+        self.launch(f"""
 node: bench
 loops: {loops}
-state: {state}
 listen: {{proxy: ["127.0.0.1:{self.plain}"], bump: ["127.0.0.1:{self.bump}"], admin: []}}
-upstream: {{ca_file: {lab.path("ca.crt")}, hosts_file: {lab.hosts}}}
 cache: {{memory: {{size: {cache}, max_object: 16MB}}}}
-access: {{safe_ports: ["1-65535"], connect_ports: ["1-65535"], deny_to: []}}
-log: {{access: {{path: "{path}"}}, level: warning}}
+log: {{access: {{path: "{self.access_log if log else 'off'}"}}, level: warning}}
 """)
-        self.start([self.binary, "-c", conf])
+
+    @property
+    def access_log(self):
+        return os.path.join(self.folder, "access.log")
+
+    @property
+    def state(self):
+        return os.path.join(self.folder, "state")
+
+    def launch(self, conf):
+        """conf: besides what all of them have."""
+        os.mkdir(self.state, 0o700)
+        for f in ("ca.crt", "ca.key"):
+            copy_private(self.lab.path(f), os.path.join(self.state, f))
+        path = self.write("pmcache.yaml", f"""
+state: {self.state}
+upstream: {{ca_file: {self.lab.path("ca.crt")}, hosts_file: {self.lab.hosts}}}
+access: {{safe_ports: ["1-65535"], connect_ports: ["1-65535"], deny_to: []}}
+{conf}""")
+        self.start([self.binary, "-c", path])
 
     @classmethod
     def version(cls):
         return (run(cls.binary, "--version").split() or ["(says nothing)"])[-1]
+
+
+def copy_private(source, target):
+    """A copy that only its owner can read."""
+    with open(source) as src, open(os.open(target, os.O_CREAT | os.O_WRONLY, 0o600), "w") as dst:
+        dst.write(src.read())
