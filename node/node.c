@@ -371,6 +371,7 @@ static int open_cluster(struct node *n, char *why, size_t why_bytes)
 		.index = n->index,
 		.disk = n->disk,
 		.log = n->log,
+		.accesslog = n->accesslog,
 		.loop = first->loop,
 		.dns = first->dns,
 		.pool = first->pool,
@@ -430,6 +431,8 @@ static void rows_of(struct node *n, const struct metrics *rows[MOST_LOOPS])
 	metric_set(n->lanes[0].metrics, METRIC_HOSTS_HELD_BACK, hostmoods_held(n->moods, loop_now(n->lanes[0].loop)));
 	metric_set(n->lanes[0].metrics, METRIC_EVICTED, n->store->ops->counts(n->store).evicted);
 	metric_set(n->lanes[0].metrics, METRIC_LOG_DROPPED, accesslog_dropped(n->accesslog));
+	if (n->cluster)
+		metric_set(n->lanes[0].metrics, METRIC_LOG_QUERIES_LEFT_OUT, cluster_queries_left_out(n->cluster));
 	for (unsigned i = 0; i < n->n_lanes; i++)
 		rows[i] = n->lanes[i].metrics;
 }

@@ -127,6 +127,53 @@ static void limit(const struct peer_set *set, const struct peermsg_query *q, str
 	}
 }
 
+/* ---- what the log hears of it ---- */
+
+static void tell_asked(struct peer_set *set, const struct peer *asker, const struct peermsg_query_rec *q,
+		       enum peermsg_status said, size_t bytes, mono_us took)
+{
+	struct peer_asked a = {.asker = &asker->member, .key = q->key, .said = said, .bytes = bytes, .took = took};
+
+	if (q->flags & PEERMSG_AUDIT)
+		return;
+	if (q->has_variant)
+		memcpy(a.variant.b, q->variant, sizeof(a.variant.b));
+	set->ground.asked(set->ground.cookie, &a);
+}
+
+/* The first n of what was said went out in one datagram of so many bytes; what cannot be shared out evenly is the first one's. */
+static void tell_answered(struct peer_set *set, const struct peer *asker, const struct peermsg_query *q,
+			  const struct peermsg_reply_rec *v, unsigned n, size_t bytes, mono_us took)
+{
+	if (!set->ground.asked)
+		return;
+	for (unsigned i = 0; i < n; i++)
+		tell_asked(set, asker, &q->v[v[i].index], (enum peermsg_status)v[i].status,
+			   bytes / n + (i == 0 ? bytes % n : 0), took);
+}
+
+void peer__note_invalid(struct peer_set *set, struct peer *asker)
+{
+	if (set->ground.asked)
+		set->ground.asked(set->ground.cookie,
+				  &(struct peer_asked){.asker = &asker->member, .is_invalid = true});
+}
+
+void peer__deny_query(struct peer_set *set, struct peer *asker, const struct peermsg *m, mono_us received, mono_us now)
+{
+	struct peermsg err = {.env.type = PEERMSG_ERR, .err = {.qid = m->query.qid, .code = PEERMSG_ERR_RATE}};
+	struct peermsg_reply_rec v[PEERMSG_RECORDS];
+	uint64_t before = set->sent_bytes;
+
+	asker->score.dropped[PEER_DROP_RATE]++;
+	peer__send(set, asker, &err, now);
+	for (unsigned i = 0; i < m->query.n; i++)
+		v[i] = (struct peermsg_reply_rec){.index = (uint8_t)i, .status = PEERMSG_DENIED};
+	tell_answered(set, asker, &m->query, v, m->query.n, set->sent_bytes - before, now - received);
+}
+
+/* ---- the answer ---- */
+
 void peer__on_query(struct peer_set *set, struct peer *asker, const struct peermsg *m, mono_us received, mono_us now)
 {
 	const struct peermsg_query *q = &m->query;
@@ -156,10 +203,13 @@ void peer__on_query(struct peer_set *set, struct peer *asker, const struct peerm
 	out.reply.purge_serial = set->purge_serial;
 	for (unsigned from = 0, went; from < q->n;
 	     from += went) { /* what one datagram does not hold goes with the next */
+		uint64_t before = set->sent_bytes;
+
 		out.reply.n = q->n - from;
 		memcpy(out.reply.v, v + from, out.reply.n * sizeof(v[0]));
 		went = peer__send(set, asker, &out, now);
 		if (went == 0)
 			return;
+		tell_answered(set, asker, q, v + from, went, set->sent_bytes - before, now - received);
 	}
 }

@@ -19,6 +19,7 @@ struct peer_desk {
 	struct peer_streams *streams;
 	struct peer_purge *purge;
 	struct log *log;
+	struct peer_querylog queries;
 	void (*behind)(void *cookie, uint32_t node, uint64_t serial);
 	void *cookie;
 	struct timer due, look;
@@ -26,6 +27,7 @@ struct peer_desk {
 	struct map tasks;
 	uint64_t next_id;                       /* any thread */
 	uint64_t told[PEER_DROPS], told_kernel; /* dropped, as the log knows it */
+	uint64_t told_left_out;
 };
 
 #define PEER_DESK_MAGIC 0x0de5c41b
@@ -117,6 +119,13 @@ static void behind(void *cookie, uint32_t node, uint64_t serial)
 		d->behind(d->cookie, node, serial);
 }
 
+static void asked(void *cookie, const struct peer_asked *a)
+{
+	struct peer_desk *d = cookie;
+
+	peer_querylog_put(&d->queries, a, loop_now(d->loop), loop_wall(d->loop));
+}
+
 /* ---- time ---- */
 
 static void on_stir(void *arg)
@@ -188,6 +197,11 @@ static void on_look(void *arg)
 		log_line(d->log, LOG_WARNING, "cluster",
 			 "%llu datagrams dropped by the kernel in the last minute: this loop is too slow for them",
 			 (unsigned long long)n);
+	if ((n = fresh(d->queries.left_out, &d->told_left_out)) != 0)
+		log_line(
+			d->log, LOG_INFO, "cluster",
+			"%llu questions of other nodes left out of the access log in the last minute (log.access.queries: %u)",
+			(unsigned long long)n, d->queries.a_second);
 	timer_set_in(&d->look, LOOK_MS);
 }
 
@@ -197,7 +211,7 @@ struct peer_desk *peer_desk_open(const struct peer_desk_settings *s, char *why, 
 {
 	struct peer_desk *d = NEW(struct peer_desk);
 	const struct peer_ground ground = {
-		.send = send_datagram, .look = look, .purge = purge, .behind = behind, .cookie = d};
+		.send = send_datagram, .look = look, .purge = purge, .behind = behind, .asked = asked, .cookie = d};
 
 	d->magic = PEER_DESK_MAGIC;
 	d->loop = s->loop;
@@ -205,6 +219,7 @@ struct peer_desk *peer_desk_open(const struct peer_desk_settings *s, char *why, 
 	d->streams = s->streams;
 	d->purge = s->purge;
 	d->log = s->log;
+	d->queries = (struct peer_querylog){.log = s->accesslog, .index = s->index, .a_second = s->log_queries};
 	d->behind = s->behind;
 	d->cookie = s->cookie;
 	d->udp = udp_open(s->loop, &s->at, on_datagram, d, why, why_bytes);
@@ -285,6 +300,18 @@ uint64_t peer_desk_dropped(const struct peer_desk *d)
 {
 	CHECK(d, PEER_DESK_MAGIC);
 	return d->udp ? udp_dropped(d->udp) : 0;
+}
+
+void peer_desk_log_queries(struct peer_desk *d, unsigned a_second)
+{
+	CHECK(d, PEER_DESK_MAGIC);
+	d->queries.a_second = a_second;
+}
+
+uint64_t peer_desk_queries_left_out(const struct peer_desk *d)
+{
+	CHECK(d, PEER_DESK_MAGIC);
+	return d->queries.left_out;
 }
 
 /* ---- the way to the cluster loop ---- */

@@ -9,6 +9,7 @@
 #include "node/base/log.h"
 #include "node/cache/index.h"
 #include "peer/peer_ask.h"
+#include "peer/peer_querylog.h"
 #include "peer/peer_streams.h"
 
 struct peer_desk;
@@ -22,6 +23,8 @@ struct peer_desk_settings {
 	struct peer_streams *streams;
 	struct peer_purge *purge;
 	struct log *log;
+	struct accesslog *accesslog; /* of what others ask (peer_querylog.h); NULL: none */
+	unsigned log_queries;        /* lines a second */
 	/* On the cluster loop: a peer has purges that we have not. May be NULL. */
 	void (*behind)(void *cookie, uint32_t node, uint64_t serial);
 	void *cookie;
@@ -38,6 +41,8 @@ void peer_desk_fall_silent(struct peer_desk *);
 struct peer_set *peer_desk_set(struct peer_desk *);
 void peer_desk_stir(struct peer_desk *);
 uint64_t peer_desk_dropped(const struct peer_desk *); /* datagrams that the kernel dropped */
+void peer_desk_log_queries(struct peer_desk *, unsigned a_second);
+uint64_t peer_desk_queries_left_out(const struct peer_desk *); /* of the access log */
 
 /* Embedded in who asks, on the asker's own loop and thread; zeroed: nothing is asked. */
 struct peer_errand {

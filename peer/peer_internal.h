@@ -69,9 +69,10 @@ struct peer_set {
 	struct peer_self self;
 	struct peer_ground ground;
 	uint32_t id;
-	uint64_t seq;    /* of the datagram sent last */
-	uint64_t random; /* state of a small generator, seeded */
-	struct peer **v; /* by name */
+	uint64_t seq;        /* of the datagram sent last */
+	uint64_t sent_bytes; /* of all datagrams */
+	uint64_t random;     /* state of a small generator, seeded */
+	struct peer **v;     /* by name */
 	size_t n;
 	struct map by_id;
 	struct peer_secret secrets[PEER_MOST_SECRETS];
@@ -179,6 +180,10 @@ bool peer__goes_before(const uint8_t *key, uint32_t order_a, uint32_t a, uint32_
 
 /* --- peer_answer.c: only reads; asked by anybody who is a member, also under a boot that is not proven --- */
 void peer__on_query(struct peer_set *, struct peer *, const struct peermsg *, mono_us received, mono_us now);
+/* It has asked more than it may: says so. */
+void peer__deny_query(struct peer_set *, struct peer *, const struct peermsg *, mono_us received, mono_us now);
+/* Its question cannot be read. */
+void peer__note_invalid(struct peer_set *, struct peer *);
 
 /* --- peer_home.c --- */
 struct peer_home *peer__home_new(struct peer_set *);

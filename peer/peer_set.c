@@ -176,18 +176,12 @@ static void on_pong(struct peer_set *set, struct peer *p, const struct peermsg *
 static void on_query(struct peer_set *set, struct peer *p, const struct peermsg *m, bool proven, mono_us received,
 		     mono_us now)
 {
-	struct peermsg err = {.env.type = PEERMSG_ERR};
-
 	if (proven)
 		peer__spoke(set, p, now);
-	if (peer__allows(p, m->query.n, now)) {
+	if (peer__allows(p, m->query.n, now))
 		peer__on_query(set, p, m, received, now);
-		return;
-	}
-	p->score.dropped[PEER_DROP_RATE]++;
-	err.err.qid = m->query.qid;
-	err.err.code = PEERMSG_ERR_RATE;
-	peer__send(set, p, &err, now);
+	else
+		peer__deny_query(set, p, m, received, now);
 }
 
 static void on_reply(struct peer_set *set, struct peer *p, const struct peermsg *m, bool proven, mono_us received,

@@ -79,6 +79,17 @@ struct peer_holding {
 	char vary[PEERMSG_VARY_BYTES + 1];
 };
 
+/* One key of a question of another node, and what was said to it. */
+struct peer_asked {
+	const struct peer_member *asker; /* borrowed */
+	bool is_invalid;                 /* a question that cannot be read: no key, no answer, nothing of the rest */
+	struct peermsg_key key;
+	struct key_variant variant; /* all zero: does not vary */
+	enum peermsg_status said;
+	size_t bytes; /* its share of the datagram that answered: those of all keys make up the whole */
+	mono_us took; /* since the kernel had it */
+};
+
 /* What a set stands on. All functions are called from inside the set's own, and must not call it back. */
 struct peer_ground {
 	void (*send)(void *cookie, const struct addr *to, struct span datagram);
@@ -89,6 +100,8 @@ struct peer_ground {
 	bool (*purge)(void *cookie, struct span record, uint32_t *removed);
 	/* A peer has seen purges that we have not: have them fetched. At most once a second. May be NULL. */
 	void (*behind)(void *cookie, uint32_t node, uint64_t serial);
+	/* For a log: each key of each question from a member, when the answer has been sent; AUDITs are not told. May be NULL. */
+	void (*asked)(void *cookie, const struct peer_asked *);
 	void *cookie;
 };
 

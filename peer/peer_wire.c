@@ -45,6 +45,7 @@ unsigned peer__send(struct peer_set *set, struct peer *to, struct peermsg *m, mo
 	if (n == 0)
 		return 0;
 	set->seq++;
+	set->sent_bytes += buf_span(&b).n;
 	to->sent = now;
 	set->ground.send(set->ground.cookie, &to->member.addr, buf_span(&b));
 	return n;
@@ -239,6 +240,8 @@ struct peer *peer__open(struct peer_set *set, struct span datagram, mono_us now,
 		refuse_critical(set, p, m, now);
 		return drop(set, p, PEER_DROP_UNKNOWN);
 	case PEERMSG_BAD:
+		if (env.type == PEERMSG_QUERY)
+			peer__note_invalid(set, p);
 		break;
 	}
 	return drop(set, p, PEER_DROP_MALFORMED);

@@ -69,7 +69,9 @@
 	X(STORED, "stored_total", "responses stored")                                                                  \
 	X(EVICTED, "evicted_total", "stored responses evicted to make room")                                           \
 	X(PURGED, "purged_total", "stored responses purged")                                                           \
-	X(LOG_DROPPED, "log_lines_dropped_total", "access log lines dropped because the file was too slow")
+	X(LOG_DROPPED, "log_lines_dropped_total", "access log lines dropped because the file was too slow")            \
+	X(LOG_QUERIES_LEFT_OUT, "log_queries_left_out_total",                                                          \
+	  "questions of other nodes left out of the access log, being more than log.access.queries a second")
 
 enum metric {
 #define X(id, name, what) METRIC_##id,

@@ -320,6 +320,23 @@ bool index_peek(struct index *x, const uint8_t key[INDEX_PEEK_KEY_BYTES], const 
 	return out->what != INDEX_PEEK_NOT;
 }
 
+struct head *index_peek_head(struct index *x, const uint8_t key[INDEX_PEEK_KEY_BYTES],
+			     const struct key_variant *variant)
+{
+	struct shard *s = &x->shards[shard_number(key)];
+	const struct entry *e;
+	struct head *h;
+
+	CHECK(x, INDEX_MAGIC);
+	pthread_mutex_lock(&s->lock);
+	e = find_half(&s->published, key, variant);
+	if (!e)
+		e = find_half(&s->pending, key, variant);
+	h = e ? head_ref(e->head) : NULL;
+	pthread_mutex_unlock(&s->lock);
+	return h;
+}
+
 struct entry *index_find_any(struct index *x, const struct index_ask *ask, mono_us now)
 {
 	struct shard *s = shard_of(x, &ask->key);

@@ -46,6 +46,9 @@ struct index_peek {
 bool index_peek(struct index *, const uint8_t key[INDEX_PEEK_KEY_BYTES], const struct key_variant *, mono_us now,
 		struct index_peek *out);
 
+/* The head of what index_peek finds, with a reference; NULL: nothing, or no head yet. */
+struct head *index_peek_head(struct index *, const uint8_t key[INDEX_PEEK_KEY_BYTES], const struct key_variant *);
+
 /* The published entry for this request, else the pending one that it could join; with a reference; NULL: neither. */
 struct entry *index_find_any(struct index *, const struct index_ask *, mono_us now);
 

@@ -342,6 +342,11 @@ struct parent_set *cluster_parents(struct cluster *c)
 	return c->parents;
 }
 
+uint64_t cluster_queries_left_out(const struct cluster *c)
+{
+	return peer_desk_queries_left_out(c->desk);
+}
+
 /* ---- state ---- */
 
 static void tell_state(struct cluster *c)
@@ -458,6 +463,8 @@ static int open_desk(struct cluster *c, char *why, size_t why_bytes)
 		.streams = c->streams,
 		.purge = c->purge,
 		.log = c->s.log,
+		.accesslog = c->s.accesslog,
+		.log_queries = conf->policy->log.queries,
 		.behind = on_behind,
 		.cookie = c,
 	};
@@ -613,6 +620,7 @@ void cluster_reload(struct cluster *c, struct policy *policy)
 	else
 		log_line(c->s.log, LOG_ERROR, "cluster", "%s; the old certificate stays in use", why);
 	set_secrets(peer_desk_set(c->desk), &policy->cluster);
+	peer_desk_log_queries(c->desk, policy->log.queries);
 	members_set(c->members, policy, c->tls);
 	tell_state(c);
 }

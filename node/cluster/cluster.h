@@ -24,6 +24,7 @@ struct cluster_settings {
 	struct index *index;
 	struct disk *disk; /* NULL: none */
 	struct log *log;
+	struct accesslog *accesslog;
 	struct loop *loop; /* of the first lane */
 	struct dns *dns;
 	struct pool *pool;
@@ -52,6 +53,7 @@ struct matrix *cluster_matrix(struct cluster *, matrix_on_done_f *, void *cookie
 /* For explain.h. */
 struct peer_desk *cluster_desk(struct cluster *);
 struct parent_set *cluster_parents(struct cluster *);
+uint64_t cluster_queries_left_out(const struct cluster *); /* peer_desk.h */
 
 /* A purge for the whole cluster, from the control socket. How many went here; -1 with a sentence in why. */
 long cluster_purge(struct cluster *, enum purgerec_kind, struct span value, const char **why);

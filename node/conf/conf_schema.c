@@ -160,6 +160,9 @@ const struct conf_row conf__rows[] = {
 	 .help = "Also the heads of request and answer. Credentials and cookies are masked."},
 	{"log.access.query", &conf__bool, "off", LIVE(log.query),
 	 .help = "Also the query of URLs. Signatures in it are masked."},
+	{"log.access.queries", &conf__count, "100", LIVE(log.queries), .max = 100000,
+	 .help = "Also what other nodes of the cluster ask by datagram (UDP_HIT, UDP_MISS, ...): so many lines a second, as many as in ten "
+		 "seconds at once; what is left out is counted. `0`: none."},
 	{"log.access.keep", &conf__count, "5", START(access_log.keep), .max = 1000,
 	 .help = "Old files kept at SIGUSR1. `0`: only open the file anew, somebody else has moved it."},
 	{"log.level", &conf__enum, "info", START(log_level), .live = true, .choice = "error|warning|notice|info|debug",

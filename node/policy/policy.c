@@ -60,6 +60,7 @@ struct policy *policy_new(void)
 	p->limits.header_timeout = 60 * DUR_SECOND;
 	p->limits.idle_timeout = 120 * DUR_SECOND;
 	p->limits.stall_timeout = 60 * DUR_SECOND;
+	p->log.queries = 100;
 	p->cluster.trust = POLICY_TRUST_ANY;
 	p->cluster.learn = p->cluster.tunnels = true;
 	p->cluster.direct_limit = 8;

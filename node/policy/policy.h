@@ -109,6 +109,7 @@ struct policy_headers {
 
 struct policy_log {
 	bool headers, query;
+	unsigned queries; /* lines a second about what other nodes ask */
 };
 
 struct policy_admin {

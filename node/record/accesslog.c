@@ -282,6 +282,10 @@ static void put_json(struct buf *b, const struct accesslog_line *l, struct span 
 	put_json_text(b, SPAN("\",\"peer\":"), l->peer);
 	put_json_text(b, SPAN(",\"type\":"), l->type);
 	put_json_text(b, SPAN(",\"cache_status\":"), l->cache_status);
+	if (l->node.n)
+		put_json_text(b, SPAN(",\"node\":"), l->node);
+	if (l->answer.n)
+		put_json_text(b, SPAN(",\"answer\":"), l->answer);
 	buf_put(b, SPAN(",\"id\":\""));
 	for (unsigned shift = 64; shift > 0; shift -= 8) {
 		uint8_t byte = (uint8_t)(l->request_id >> (shift - 8));
@@ -370,7 +374,8 @@ static size_t longest_value(const struct hdrs *h)
 /* What the strangers' parts of a line need at most: masked they may double, each byte of that may become six. */
 static size_t line_bytes(const struct accesslog_line *l, size_t url_bytes, bool headers)
 {
-	size_t n = url_bytes + l->method.n + l->user.n + l->peer.n + l->type.n + l->cache_status.n;
+	size_t n = url_bytes + l->method.n + l->user.n + l->peer.n + l->type.n + l->cache_status.n + l->node.n +
+		   l->answer.n;
 
 	if (headers)
 		n += MASK_GROWTH * (fields_bytes(l->request) + fields_bytes(l->reply));

@@ -10,7 +10,8 @@
  * request that could not be read has "[]". A JSON line has the same values under the names
  *     time elapsed_ms client result status bytes method url user hierarchy peer type cache_status id
  * (user, peer, type, cache_status: null when there is none; id: 16 hex digits) and with `headers` request_headers and
- * reply_headers, lists of [name, value]. */
+ * reply_headers, lists of [name, value]. A question of another node (result UDP_..., see peer_querylog.h) also has node, who asked,
+ * and answer, what it was told (peermsg_status_word). */
 #ifndef NODE_RECORD_ACCESSLOG_H
 #define NODE_RECORD_ACCESSLOG_H
 
@@ -42,6 +43,7 @@
 	X(UDP_HIT, "UDP_HIT") /* what other nodes ask by datagram */                                                   \
 	X(UDP_MISS, "UDP_MISS")                                                                                        \
 	X(UDP_DENIED, "UDP_DENIED")                                                                                    \
+	X(UDP_INVALID, "UDP_INVALID")                                                                                  \
 	X(UDP_MISS_NOFETCH, "UDP_MISS_NOFETCH")
 
 enum accesslog_result {
@@ -83,8 +85,8 @@ struct accesslog_line {
 	struct span peer;                   /* address or peer name; empty: "-" */
 	struct span type;                   /* Content-Type without parameters; empty: "-" */
 	const struct hdrs *request, *reply; /* for log.headers; NULL: "[]" */
-	/* JSON only; cache_status may be empty */
-	struct span cache_status;
+	/* JSON only; cache_status may be empty. node and answer: of a question by datagram; empty: left out */
+	struct span cache_status, node, answer;
 	uint64_t request_id;
 };
 

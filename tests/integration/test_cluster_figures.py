@@ -4,6 +4,8 @@ run-tests: not for threads
 """
 
 import json
+import re
+import subprocess
 
 import pytest
 
@@ -118,3 +120,40 @@ def test_pmcachectl_explain(house, make):
     assert o.count() == 1, "to explain is not to fetch"
     assert a.get(url).status == 200
     assert "hit" in a.ctl("explain", url).stdout.lower()
+
+
+def test_what_siblings_ask_is_in_the_access_log(make, have):
+    """A line per key that was answered, as many of each kind as both sides count; analysers read the file."""
+    a, b = make.cluster(2).start()
+    o = make.origin(tls=False, name="plain.test")
+    for i in range(6):
+        o.on(f"{IMMUTABLE}{i}", Reply(body=b"x" * 100))
+    for i in range(6):
+        assert b.get(o.url(f"{IMMUTABLE}{i}")).status == 200
+    for i in range(3):
+        assert a.get(o.url(f"{IMMUTABLE}{i}")).status == 200
+    at_rest((a, b))
+    for e, asker in ((a, b), (b, a)):
+        its, mine = e.peer(asker.name)["answered"], asker.peer(e.name)["asked"]
+        lines = eventually("all lines", lambda e=e, n=its["keys"]: (lambda v: v if len(v) == n else None)(e.asked_log()))
+        assert sum(x.result == "UDP_HIT" for x in lines) == its["hit"] + its["pending"] >= mine["hit"] + mine["pending"]
+        assert sum(x.result == "UDP_MISS" for x in lines) == its["miss"] + its["intended"]
+        assert all(x.status == 0 and x.method == "ICP_QUERY" and x.hier == "HIER_NONE" and 60 < x.bytes < 200 for x in lines)
+        assert all(x.client == asker.host and x.url.startswith("key:") == (x.result == "UDP_MISS") for x in lines)
+    asked = b.asked_log()
+    hits = [x.url for x in asked if x.result == "UDP_HIT"]
+    assert hits and set(hits) <= {o.url(f"{IMMUTABLE}{i}") for i in range(3)}, "all of them, but for late questions"
+    have("calamaris")
+    done = subprocess.run(["calamaris", "-a"], input=b.access_log.read_text(), capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0 and re.search(r"invalid lines:\s+lines\s+0\b", done.stdout), done.stdout[:2000]
+    assert re.search(rf"UDP_HIT\s+{len(hits)}\b", done.stdout), done.stdout
+    have("goaccess")
+    report = b.folder / "report.json"
+    for method, failed in (("%m", len(asked)), ("%^", 0)):
+        done = subprocess.run(["goaccess", str(b.access_log), "--no-global-config", "--no-strict-status", "--datetime-format=%s",
+                               "--date-format=%s", "--time-format=%s", "-o", str(report),
+                               f"--log-format=%x.%^ %~%L %h %^/%s %b {method} %U %^"],
+                              capture_output=True, text=True, timeout=30, stdin=subprocess.DEVNULL)
+        assert done.returncode == 0, done.stderr
+        general = json.loads(report.read_text())["general"]
+        assert (general["failed_requests"], general["valid_requests"]) == (failed, 6 + len(asked) - failed), general

@@ -357,11 +357,15 @@ class Edge:
             return []
 
     def log(self, match, n=1, deadline=DEADLINE):
-        """Waits until n lines hold the text `match`; returns them parsed."""
+        """Waits until n lines about requests hold the text `match`; returns them parsed."""
         lines = eventually(lambda: f"{n} access log lines with {match!r}; the log:\n" + "\n".join(self.log_texts()),
                            lambda: (lambda found: found if len(found) >= n else None)(
-                               [t for t in self.log_texts() if match in t]), deadline)
+                               [t for t in self.log_texts() if match in t and " ICP_QUERY " not in t]), deadline)
         return [LogLine(t) for t in lines]
+
+    def asked_log(self):
+        """The lines so far about what other nodes asked, parsed."""
+        return [LogLine(t) for t in self.log_texts() if " ICP_QUERY " in t]
 
     # -- pmcachectl
 

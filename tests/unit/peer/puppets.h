@@ -35,6 +35,7 @@ struct puppets {
 	struct peer_holding holding; /* what is here, under any key */
 	struct peer_answer answer;
 	unsigned answers;
+	void *told; /* the test's */
 };
 
 static const struct peer_secret puppets_secret = {.kid = 1, .b = "a secret of thirty-two bytes...."};

@@ -137,7 +137,8 @@ static inline void sets_start(struct sets *w, unsigned i, unsigned members)
 	struct peer_member m[SETS_MOST];
 	struct sets_node *n = &w->v[i];
 	struct peer_self self = {.role = PEER_EDGE, .tcp_port = 1, .boot = ++w->boots * 1000 + i, .seed = w->boots};
-	struct peer_ground g = {sets_send, sets_look, sets_purge, sets_behind, n};
+	struct peer_ground g = {
+		.send = sets_send, .look = sets_look, .purge = sets_purge, .behind = sets_behind, .cookie = n};
 
 	sets_name(i, self.name);
 	*n = (struct sets_node){.wire = w, .i = i, .set = peer_set_new(&self, &g, w->now)};

@@ -1,3 +1,4 @@
+#include "node/base/hash.h"
 #include "tests/unit/peer/puppets.h"
 
 #define ASKED (PEERMSG_INTENT | PEERMSG_ACCEPT_PENDING)
@@ -172,6 +173,107 @@ static void no_amplification(void **state)
 	end(w);
 }
 
+/* ---- what is told of it ---- */
+
+struct told {
+	unsigned n, invalid;
+	size_t bytes;
+	struct peer_asked v[64];
+};
+
+static void on_asked(void *cookie, const struct peer_asked *a)
+{
+	struct told *t = ((struct puppets *)cookie)->told;
+
+	assert_string_equal(a->asker->name, puppet_member(0).name);
+	t->bytes += a->bytes;
+	t->invalid += a->is_invalid;
+	assert_true(t->n < 64);
+	t->v[t->n++] = *a;
+}
+
+static size_t said_bytes(const struct puppets *w)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < w->n_said; i++)
+		n += w->said[i].bytes;
+	return n;
+}
+
+/* Each key with what was said to it, and all bytes of the answers; AUDITs are not told. */
+static void each_key_is_told(void **state)
+{
+	struct puppets *w = begin();
+	struct told told = {0};
+	struct peermsg m = {.env.type = PEERMSG_QUERY, .query = {.qid = 7, .budget_ms = 100, .n = 38}};
+
+	(void)state;
+	w->told = &told;
+	w->set->ground.asked = on_asked;
+	w->holding = (struct peer_holding){.here = PEER_HERE_WHOLE, .size = 5, .digest = {9}};
+	for (unsigned i = 0; i < m.query.n; i++)
+		m.query.v[i] = (struct peermsg_query_rec){.key = wire_no(i), .flags = ASKED};
+	puppets_forget(w);
+	puppet_says(w, 0, &m);
+	assert_int_equal(told.n, 38);
+	assert_int_equal(told.bytes, said_bytes(w));
+	for (unsigned i = 0; i < told.n; i++) {
+		assert_int_equal(told.v[i].said,
+				 i < w->said[0].m.reply.n ? w->said[0].m.reply.v[i].status : told.v[i].said);
+		assert_memory_equal(told.v[i].key.b, wire_no(i).b, PEERMSG_KEY_BYTES);
+	}
+	m.query.n = 1;
+	m.query.v[0].flags |= PEERMSG_AUDIT;
+	puppet_says(w, 0, &m);
+	assert_int_equal(told.n, 38);
+	end(w);
+}
+
+/* Sealed as it should be, but its body is no map. */
+static void puppet_babbles(struct puppets *w, unsigned i)
+{
+	struct addr from = puppet_member(i).addr;
+	struct peermsg m = {.env = {PEERMSG_VERSION, PEERMSG_QUERY, 1, puppet_id(i), w->set->id, 1000 + i, ++w->seq[i]},
+			    .query = {.qid = 7, .n = 1}};
+	uint8_t tag[SHA256_BYTES];
+	char bytes[PEERMSG_MAX_BYTES];
+	struct buf b = buf_over(bytes, sizeof(bytes));
+
+	assert_int_equal(peermsg_format(&b, &m, puppets_secret.b), 1);
+	bytes[33] = (char)0xc1;
+	hmac_sha256(puppets_secret.b, sizeof(puppets_secret.b), span_of(bytes, b.n - 16), tag);
+	memcpy(bytes + b.n - 16, tag, 16);
+	peer_set_receive(w->set, &from, buf_span(&b), w->now, w->now);
+}
+
+static void what_is_refused_is_told(void **state)
+{
+	struct puppets *w = begin();
+	struct told told = {0};
+	struct peermsg m = {.env.type = PEERMSG_QUERY, .query = {.qid = 7, .n = 38, .budget_ms = 100}};
+
+	(void)state;
+	for (unsigned i = 0; i < m.query.n; i++)
+		m.query.v[i] = (struct peermsg_query_rec){.key = wire_no(i), .flags = ASKED};
+	do {
+		puppets_forget(w);
+		puppet_says(w, 0, &m);
+	} while (w->said[0].m.env.type != PEERMSG_ERR);
+	w->told = &told;
+	w->set->ground.asked = on_asked;
+	puppets_forget(w);
+	puppet_says(w, 0, &m);
+	assert_int_equal(told.n, 38);
+	assert_int_equal(told.v[37].said, PEERMSG_DENIED);
+	assert_int_equal(told.bytes, said_bytes(w));
+	puppets_forget(w);
+	puppet_babbles(w, 0);
+	assert_int_equal(told.invalid, 1);
+	assert_int_equal(w->n_said, 0);
+	end(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -180,6 +282,8 @@ int main(void)
 		cmocka_unit_test(who_does_not_answer_for_now),
 		cmocka_unit_test(late_far_and_audited),
 		cmocka_unit_test(no_amplification),
+		cmocka_unit_test(each_key_is_told),
+		cmocka_unit_test(what_is_refused_is_told),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
