@@ -24,6 +24,7 @@
 #include "node/base/rng.h"
 #include "node/base/version.h"
 #include "node/cache/disk.h"
+#include "node/cache/orders.h"
 #include "node/cache/store_mem.h"
 #include "node/cluster/cluster.h"
 #include "node/conf/conf.h"
@@ -88,6 +89,7 @@ struct node {
 	struct store *store;
 	struct work *work; /* NULL, as is the next: there is no tier on disk */
 	struct disk *disk;
+	struct orders *orders;
 	struct hostmoods *moods;
 	struct recalls *recalls;
 	uint8_t secret[32];
@@ -345,6 +347,7 @@ static void lane_init(struct lane *l, struct node *n, int id, struct x509_store_
 				.hosts = l->hosts,
 				.log = n->log,
 				.disk = n->disk,
+				.orders = n->orders,
 				.work = n->work,
 				.moods = n->moods,
 				.recalls = n->recalls,
@@ -370,6 +373,7 @@ static int open_cluster(struct node *n, char *why, size_t why_bytes)
 		.conf = n->conf,
 		.index = n->index,
 		.disk = n->disk,
+		.orders = n->orders,
 		.log = n->log,
 		.accesslog = n->accesslog,
 		.loop = first->loop,
@@ -506,18 +510,34 @@ static long control_purge(void *cookie, enum purgerec_kind kind, struct span tex
 	struct node *n = cookie;
 	char *room = mem_alloc(PURGE_BYTES(text.n));
 	struct buf b = buf_over(room, PURGE_BYTES(text.n));
-	struct purge_ground ground = {.index = n->index, .disk = n->disk, .loop = n->lanes[0].loop};
+	struct purge_ground ground = {
+		.index = n->index,
+		.disk = n->disk,
+		.orders = n->orders,
+		.loop = n->lanes[0].loop,
+		.at = loop_wall(n->lanes[0].loop),
+	};
 	long purged = -1;
 
 	if (whole_cluster && !n->cluster)
 		*why = "this node is in no cluster";
 	else if (purge_normalize(kind, text, &b, why))
 		purged = whole_cluster ? cluster_purge(n->cluster, kind, buf_span(&b), why)
-				       : (long)purge_stored(&ground, span_str(n->salt), kind, buf_span(&b));
-	if (purged > 0)
+				       : purge_stored(&ground, span_str(n->salt), kind, buf_span(&b), why);
+	if (purged >= 0)
+		log_line(n->log, LOG_NOTICE, "purge", "%s%s %.*s: %ld", purgerec_word(kind),
+			 whole_cluster ? " in the whole cluster:" : ":", SPAN_ARG(buf_span(&b)), purged);
+	if (purged > 0 && !purgerec_is_soft(kind) && kind != PURGEREC_ALLOW)
 		metric_add(n->lanes[0].metrics, METRIC_PURGED, (uint64_t)purged);
 	free(room);
 	return purged;
+}
+
+static struct span show_denied(void *cookie)
+{
+	struct node *n = cookie;
+
+	return orders_format(n->orders);
 }
 
 static bool control_offline(void *cookie, struct span how, struct buf *json)
@@ -590,6 +610,7 @@ static const struct control_actions control_actions = {
 	.upgrade = upgrade,
 	.stats = show_stats,
 	.purge = control_purge,
+	.denied = show_denied,
 	.peers = show_peers,
 };
 static const struct admin_actions admin_actions = {
@@ -710,6 +731,7 @@ static int open_disk(struct node *n, char *why, size_t why_bytes)
 		.max_object = cache->max_object,
 		.log = n->log,
 		.clock = &clock_system,
+		.orders = n->orders,
 	};
 
 	if (!settings.path)
@@ -721,6 +743,15 @@ static int open_disk(struct node *n, char *why, size_t why_bytes)
 		return 0;
 	work_free(&n->work);
 	return -1;
+}
+
+static int open_orders(struct node *n, char *why, size_t why_bytes)
+{
+	char path[4200];
+
+	snprintf(path, sizeof(path), "%s/orders", n->conf->state);
+	n->orders = orders_open(path, n->log, why, why_bytes);
+	return n->orders ? 0 : -1;
 }
 
 struct node *node_start(struct conf *conf, bool run, char *why, size_t why_bytes)
@@ -739,7 +770,8 @@ struct node *node_start(struct conf *conf, bool run, char *why, size_t why_bytes
 	    open_logs(n, run, why, why_bytes) < 0)
 		return NULL; /* the process ends; the system takes back what was opened */
 	start_cache(n);
-	if (open_disk(n, why, why_bytes) < 0 || start_lanes(n, why, why_bytes) < 0)
+	if (open_orders(n, why, why_bytes) < 0 || open_disk(n, why, why_bytes) < 0 ||
+	    start_lanes(n, why, why_bytes) < 0)
 		return NULL;
 	if (run)
 		hints_print(conf, n->n_lanes);
@@ -994,6 +1026,7 @@ static void close_disk(struct node *n)
 {
 	index_free(n->index);
 	disk_close(&n->disk);
+	orders_free(n->orders);
 }
 
 static void node_free(struct node *n)

@@ -293,6 +293,16 @@ void fresh_terms(const struct fresh_response *r, struct fresh_terms *out)
 	out->is_mutable = r->class == PATH_MUTABLE;
 }
 
+void fresh_outdate(struct fresh_terms *t)
+{
+	if (t->lifetime_s == FRESH_FOREVER_S)
+		t->stale_if_error_s = FRESH_FOREVER_S;
+	else if (t->stale_if_error_s > 0 && t->stale_if_error_s < FRESH_FOREVER_S - t->lifetime_s)
+		t->stale_if_error_s += t->lifetime_s;
+	t->lifetime_s = 0;
+	t->stale_while_revalidate_s = 0;
+}
+
 /* --- the verdict --- */
 
 static int64_t counted_age_s(const struct fresh_terms *t, dur_ms here)

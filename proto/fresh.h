@@ -136,6 +136,9 @@ struct fresh_terms {
 };
 
 void fresh_terms(const struct fresh_response *, struct fresh_terms *out);
+/* From now on to be asked about before it is served, whatever it said; when that fails it may be served for as long as before, also
+ * what was good for ever. Its source stays, so that a 304 gives back what it had. */
+void fresh_outdate(struct fresh_terms *);
 
 /* As the terms keep it: what is longer than 136 years is that long. */
 static inline uint32_t fresh_seconds(int64_t s)

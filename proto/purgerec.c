@@ -38,11 +38,43 @@ static bool is_url(struct span s)
 	return span_find(s, '/') > 0 && span_find(s, '/') < s.n;
 }
 
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+bool purgerec_digest(struct span value, uint8_t out[PURGEREC_DIGEST_BYTES])
+{
+	struct span hex = span_from(value, sizeof("sha256:") - 1);
+
+	if (value.n != PURGEREC_DIGEST_TEXT || !span_starts(value, SPAN("sha256:")))
+		return false;
+	for (size_t i = 0; i < PURGEREC_DIGEST_BYTES; i++) {
+		int high = hex_digit(hex.p[2 * i]), low = hex_digit(hex.p[2 * i + 1]);
+
+		if (high < 0 || low < 0)
+			return false;
+		out[i] = (uint8_t)(high << 4 | low);
+	}
+	return true;
+}
+
+static bool is_class(struct span s)
+{
+	return span_eq(s, SPAN("immutable")) || span_eq(s, SPAN("mutable")) || span_eq(s, SPAN("negative"));
+}
+
 bool purgerec_fits(enum purgerec_kind kind, struct span value)
 {
+	uint8_t digest[PURGEREC_DIGEST_BYTES];
+
 	if (value.n > PURGEREC_VALUE_BYTES || !is_plain(value))
 		return false;
-	switch (kind) {
+	if (purgerec_is_soft(kind) && purgerec_base(kind) > PURGEREC_DIGEST)
+		return false;
+	switch (purgerec_base(kind)) {
 	case PURGEREC_URL:
 	case PURGEREC_PREFIX:
 		return is_url(value);
@@ -50,8 +82,30 @@ bool purgerec_fits(enum purgerec_kind kind, struct span value)
 		return value.n > 0 && span_find(value, '/') == value.n;
 	case PURGEREC_ALL:
 		return value.n == 0;
+	case PURGEREC_CLASS:
+		return is_class(value);
+	case PURGEREC_DIGEST:
+	case PURGEREC_DENY:
+	case PURGEREC_ALLOW:
+		return purgerec_digest(value, digest);
 	}
 	return false;
+}
+
+const char *purgerec_word(enum purgerec_kind kind)
+{
+	static const char *const words[][2] = {
+		[PURGEREC_URL] = {"purge of a URL", "soft purge of a URL"},
+		[PURGEREC_PREFIX] = {"purge by prefix", "soft purge by prefix"},
+		[PURGEREC_HOST] = {"purge of a host", "soft purge of a host"},
+		[PURGEREC_ALL] = {"purge of everything", "soft purge of everything"},
+		[PURGEREC_CLASS] = {"purge of a class", "soft purge of a class"},
+		[PURGEREC_DIGEST] = {"purge of a digest", "soft purge of a digest"},
+		[PURGEREC_DENY] = {"denial of a digest", "denial of a digest"},
+		[PURGEREC_ALLOW] = {"permission for a digest", "permission for a digest"},
+	};
+
+	return words[purgerec_base(kind)][purgerec_is_soft(kind)];
 }
 
 static void put_big_endian(struct buf *b, uint64_t v, unsigned bytes)

@@ -144,14 +144,24 @@ static const struct {
 	enum purgerec_kind kind;
 	bool whole_cluster;
 } purges[CONTROL_VERB_COUNT] = {
-	[CONTROL_PURGE] = {PURGEREC_URL, false},
-	[CONTROL_PURGE_PREFIX] = {PURGEREC_PREFIX, false},
-	[CONTROL_PURGE_HOST] = {PURGEREC_HOST, false},
-	[CONTROL_PURGE_ALL] = {PURGEREC_ALL, false},
-	[CONTROL_CLUSTER_PURGE] = {PURGEREC_URL, true},
-	[CONTROL_CLUSTER_PURGE_PREFIX] = {PURGEREC_PREFIX, true},
-	[CONTROL_CLUSTER_PURGE_HOST] = {PURGEREC_HOST, true},
-	[CONTROL_CLUSTER_PURGE_ALL] = {PURGEREC_ALL, true},
+#define KIND(base, soft) ((enum purgerec_kind)((base) | (soft)))
+#define PURGES(ID, soft, whole)                                                                                        \
+	[CONTROL_##ID##PURGE] = {KIND(PURGEREC_URL, soft), whole},                                                     \
+	[CONTROL_##ID##PURGE_PREFIX] = {KIND(PURGEREC_PREFIX, soft), whole},                                           \
+	[CONTROL_##ID##PURGE_HOST] = {KIND(PURGEREC_HOST, soft), whole},                                               \
+	[CONTROL_##ID##PURGE_CLASS] = {KIND(PURGEREC_CLASS, soft), whole},                                             \
+	[CONTROL_##ID##PURGE_DIGEST] = {KIND(PURGEREC_DIGEST, soft), whole},                                           \
+	[CONTROL_##ID##PURGE_ALL] = {KIND(PURGEREC_ALL, soft), whole},
+	PURGES(, 0, false)                         /* */
+	PURGES(SOFT_, PURGEREC_SOFT, false)        /* */
+	PURGES(CLUSTER_, 0, true)                  /* */
+	PURGES(CLUSTER_SOFT_, PURGEREC_SOFT, true) /* */
+		[CONTROL_DENY] = {PURGEREC_DENY, false},
+	[CONTROL_ALLOW] = {PURGEREC_ALLOW, false},
+	[CONTROL_CLUSTER_DENY] = {PURGEREC_DENY, true},
+	[CONTROL_CLUSTER_ALLOW] = {PURGEREC_ALLOW, true},
+#undef PURGES
+#undef KIND
 };
 
 static void do_purge(struct talk *t, const struct control_request *r)
@@ -224,22 +234,26 @@ static void do_upgrade(struct talk *t, const struct control_request *r)
 		say_error(t, "this process cannot be succeeded");
 }
 
-/* Each ends the talk, or has made a reply that will. */
+static void do_denied(struct talk *t, const struct control_request *r)
+{
+	const struct control_actions *actions = t->control->actions;
+	struct span json;
+
+	(void)r;
+	if (!actions->denied) {
+		say_error(t, "this node has no deny-list");
+		return;
+	}
+	json = actions->denied(t->control->cookie);
+	say_text(t, json);
+	free((char *)(uintptr_t)json.p);
+}
+
+/* Each ends the talk, or has made a reply that will. NULL: a purge. */
 static void (*const doers[CONTROL_VERB_COUNT])(struct talk *, const struct control_request *) = {
-	[CONTROL_STATS] = do_stats,
-	[CONTROL_PEERS] = do_peers,
-	[CONTROL_MATRIX] = do_matrix,
-	[CONTROL_EXPLAIN] = do_explain,
-	[CONTROL_OFFLINE] = do_offline,
+	[CONTROL_STATS] = do_stats,     [CONTROL_PEERS] = do_peers,     [CONTROL_MATRIX] = do_matrix,
+	[CONTROL_EXPLAIN] = do_explain, [CONTROL_OFFLINE] = do_offline, [CONTROL_DENIED] = do_denied,
 	[CONTROL_UPGRADE] = do_upgrade,
-	[CONTROL_PURGE] = do_purge,
-	[CONTROL_PURGE_PREFIX] = do_purge,
-	[CONTROL_PURGE_HOST] = do_purge,
-	[CONTROL_PURGE_ALL] = do_purge,
-	[CONTROL_CLUSTER_PURGE] = do_purge,
-	[CONTROL_CLUSTER_PURGE_PREFIX] = do_purge,
-	[CONTROL_CLUSTER_PURGE_HOST] = do_purge,
-	[CONTROL_CLUSTER_PURGE_ALL] = do_purge,
 };
 
 /* ---- connections ---- */
@@ -292,7 +306,7 @@ static void on_talk_ready(void *cookie, unsigned events)
 		t->n += (size_t)n;
 		switch (control_words_parse(span_of(t->line, t->n), &request, &why)) {
 		case CONTROL_WORDS_DONE:
-			doers[request.verb](t, &request);
+			(doers[request.verb] ? doers[request.verb] : do_purge)(t, &request);
 			return;
 		case CONTROL_WORDS_BAD:
 			say_error(t, why);

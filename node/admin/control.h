@@ -30,6 +30,8 @@ struct control_actions {
 	/* Here, or on all nodes of the cluster. `value` is as the operator has said it, empty for PURGEREC_ALL. How many went here, or -1 with
 	 * a sentence in why. */
 	long (*purge)(void *cookie, enum purgerec_kind, struct span value, bool whole_cluster, const char **why);
+	/* The deny-list as JSON; the caller frees the text. */
+	struct span (*denied)(void *cookie);
 	/* Into PEERSJSON_MOST. False: this node is in no cluster. */
 	bool (*peers)(void *cookie, struct buf *json);
 	void (*matrix)(void *cookie, struct control_reply *);

@@ -27,15 +27,25 @@
 	X(MATRIX, "matrix", false)   /* an array of these, of all nodes */                                             \
 	X(EXPLAIN, "explain", true)  /* a URL; JSON (explain.h) */                                                     \
 	X(OFFLINE, "offline", true)  /* on, off, config or show; {"offline": true, "configured": false} */             \
-	X(UPGRADE, "upgrade", false) /* {}: another process has taken the state over; its socket replaces this one */  \
-	X(PURGE, "purge", true)      /* a URL, all its variants; {"purged": n}, as for all purges */                   \
-	X(PURGE_PREFIX, "purge-prefix", true) /* all that begins so: https://registry.test/left-pad/ */                \
-	X(PURGE_HOST, "purge-host", true)     /* all of one host: registry.test */                                     \
-	X(PURGE_ALL, "purge-all", false)                                                                               \
-	X(CLUSTER_PURGE, "cluster-purge", true) /* the same four on all nodes; n is of this one */                     \
-	X(CLUSTER_PURGE_PREFIX, "cluster-purge-prefix", true)                                                          \
-	X(CLUSTER_PURGE_HOST, "cluster-purge-host", true)                                                              \
-	X(CLUSTER_PURGE_ALL, "cluster-purge-all", false)
+	X(UPGRADE, "upgrade", false) /* {}: another process has the state now; its socket replaces this one */         \
+	X(DENY, "deny", true)        /* a digest (sha256:…): purged, and not taken again; {"purged": n} */           \
+	X(ALLOW, "allow", true)      /* takes it from the deny-list; {"purged": 1}, or 0: it was not on it */          \
+	X(CLUSTER_DENY, "cluster-deny", true) /* the same two on all nodes; n is of this one */                        \
+	X(CLUSTER_ALLOW, "cluster-allow", true)                                                                        \
+	X(DENIED, "denied", false) /* the deny-list, JSON (orders.h) */                                                \
+	CONTROL_WORDS_PURGES(X, , "")                                                                                  \
+	CONTROL_WORDS_PURGES(X, SOFT_, "soft-")       /* what is stored stays, but counts as stale */                  \
+	CONTROL_WORDS_PURGES(X, CLUSTER_, "cluster-") /* the same on all nodes; n is of this one */                    \
+	CONTROL_WORDS_PURGES(X, CLUSTER_SOFT_, "cluster-soft-")
+
+/* {"purged": n} answers all of them. */
+#define CONTROL_WORDS_PURGES(X, ID, how)                                                                               \
+	X(ID##PURGE, how "purge", true)               /* a URL, all its variants */                                    \
+	X(ID##PURGE_PREFIX, how "purge-prefix", true) /* all that begins so: https://registry.test/left-pad/ */        \
+	X(ID##PURGE_HOST, how "purge-host", true)     /* all of one host: registry.test */                             \
+	X(ID##PURGE_CLASS, how "purge-class", true)   /* immutable, mutable or negative */                             \
+	X(ID##PURGE_DIGEST, how "purge-digest", true) /* sha256:… */                                                 \
+	X(ID##PURGE_ALL, how "purge-all", false)
 
 enum control_verb {
 #define X(id, word, arg) CONTROL_##id,

@@ -4,7 +4,9 @@
 #include <string.h>
 
 #include "node/base/mem.h"
+#include "node/cache/aim.h"
 #include "node/cache/disk.h"
+#include "node/cache/orders.h"
 #include "node/net/loop.h"
 #include "node/base/reason.h"
 #include "proto/storeid.h"
@@ -46,42 +48,47 @@ static bool put_host(struct span text, struct buf *b, const char **why)
 	return true;
 }
 
+static bool put_class(struct span text, struct buf *b, const char **why)
+{
+	buf_put(b, text);
+	*why = "this is no class: say immutable, mutable or negative";
+	return purgerec_fits(PURGEREC_CLASS, text);
+}
+
+/* "sha256:…", or the 64 digits alone, in capitals too: as other programs print it. */
+static bool put_digest(struct span text, struct buf *b, const char **why)
+{
+	if (!span_starts_icase(text, SPAN("sha256:")))
+		buf_put_str(b, "sha256:");
+	for (size_t i = 0; i < text.n; i++)
+		buf_putc(b, text.p[i] >= 'A' && text.p[i] <= 'Z' ? (char)(text.p[i] | 0x20) : text.p[i]);
+	*why = "this is no digest: say sha256: and 64 hex digits";
+	return purgerec_fits(PURGEREC_DIGEST, buf_span(b));
+}
+
 bool purge_normalize(enum purgerec_kind kind, struct span text, struct buf *b, const char **why)
 {
-	switch (kind) {
+	switch (purgerec_base(kind)) {
 	case PURGEREC_URL:
 	case PURGEREC_PREFIX:
 		return put_url(text, b, why);
 	case PURGEREC_HOST:
 		return put_host(text, b, why);
 	case PURGEREC_ALL:
-		break;
+		return true;
+	case PURGEREC_CLASS:
+		return put_class(text, b, why);
+	case PURGEREC_DIGEST:
+	case PURGEREC_DENY:
+	case PURGEREC_ALLOW:
+		return put_digest(text, b, why);
 	}
 	return true;
 }
 
-static bool fits_all(void *cookie, struct span store_id)
+static bool fits(void *cookie, const struct head *head, const uint8_t *digest)
 {
-	(void)cookie;
-	(void)store_id;
-	return true;
-}
-
-static bool fits_prefix(void *cookie, struct span store_id)
-{
-	return span_starts(store_id, *(const struct span *)cookie);
-}
-
-/* "https://host/…" and "https://host:8443/…" are of the host. */
-static bool fits_host(void *cookie, struct span store_id)
-{
-	const struct span *host = cookie;
-	struct span rest = span_from(store_id, span_find(store_id, '/') + 2);
-
-	if (!span_starts(rest, *host))
-		return false;
-	rest = span_from(rest, host->n);
-	return rest.n && (rest.p[0] == '/' || rest.p[0] == ':');
+	return aim_fits(cookie, head, digest);
 }
 
 /* ---- on disk ---- */
@@ -89,24 +96,22 @@ static bool fits_host(void *cookie, struct span store_id)
 struct disk_purging {
 	struct loop *loop;
 	struct deferred at_end; /* the loop goes first */
-	enum purgerec_kind kind;
-	struct span value; /* into `text` */
+	struct orders *orders;  /* who has such a body is a suspect; NULL: nobody */
+	struct aim aim;         /* its value is in `text` */
+	struct span salt;       /* likewise */
 	char text[];
 };
 
 static bool fits_on_disk(void *cookie, const struct head *head, const uint8_t *digest)
 {
 	struct disk_purging *p = cookie;
+	struct key key;
 
-	(void)digest;
-	switch (p->kind) {
-	case PURGEREC_PREFIX:
-		return fits_prefix(&p->value, head_url(head));
-	case PURGEREC_HOST:
-		return fits_host(&p->value, head_url(head));
-	case PURGEREC_URL: /* goes by its key */
-	case PURGEREC_ALL:
-		break;
+	if (!aim_fits(&p->aim, head, digest))
+		return false;
+	if (p->orders && digest) {
+		key_make(&key, p->salt, head_url(head));
+		orders_suspect(p->orders, &key);
 	}
 	return true;
 }
@@ -120,21 +125,26 @@ static void on_purged(void *cookie, unsigned n)
 	free(p);
 }
 
-static void purge_disk(const struct purge_ground *g, enum purgerec_kind kind, struct span value)
+static void purge_disk(const struct purge_ground *g, struct span salt, enum purgerec_kind kind, struct span value)
 {
-	struct disk_purging *p = mem_zalloc(sizeof(*p) + value.n);
+	size_t room = value.n + salt.n;
+	struct disk_purging *p = mem_zalloc(sizeof(*p) + room);
+	struct buf b = buf_over(p->text, room);
 
 	p->loop = g->loop;
-	p->kind = kind;
-	if (value.n)
-		memcpy(p->text, value.p, value.n);
-	p->value = span_of(p->text, value.n);
+	p->orders = kind == PURGEREC_DENY ? g->orders : NULL;
+	buf_put(&b, value);
+	buf_put(&b, salt);
+	aim_take(&p->aim, kind, span_of(p->text, value.n));
+	p->salt = span_of(p->text + value.n, salt.n);
 	disk_purge_if(g->disk, fits_on_disk, g->loop, on_purged, p);
 	/* Behind the disk's own: until that has run, the disk may still ask us. */
 	loop_at_end(g->loop, &p->at_end, free, p);
 }
 
-static unsigned purge_url(const struct purge_ground *g, struct span salt, struct span store_id)
+/* ---- what goes ---- */
+
+static long purge_url(const struct purge_ground *g, struct span salt, struct span store_id)
 {
 	unsigned in_memory, on_disk = 0;
 	struct key key;
@@ -146,21 +156,95 @@ static unsigned purge_url(const struct purge_ground *g, struct span salt, struct
 	return in_memory > on_disk ? in_memory : on_disk; /* as a rule the same ones */
 }
 
-unsigned purge_stored(const struct purge_ground *g, struct span salt, enum purgerec_kind kind, struct span value)
+static long purge_many(const struct purge_ground *g, struct span salt, enum purgerec_kind kind, struct span value)
 {
-	if (kind == PURGEREC_URL)
-		return purge_url(g, salt, value);
+	struct aim aim;
+
+	aim_take(&aim, kind, value);
 	if (g->disk)
-		purge_disk(g, kind, value);
+		purge_disk(g, salt, kind, value);
+	return index_purge_if(g->index, fits, NULL, &aim);
+}
+
+struct denying {
+	struct aim aim; /* the first: what index_purge_if asks takes it for one */
+	struct orders *orders;
+};
+
+static void on_denied(void *cookie, const struct entry *e)
+{
+	struct denying *d = cookie;
+
+	orders_suspect(d->orders, &e->key);
+}
+
+/* The order comes first, so that what is fetched meanwhile is not stored. */
+static long deny(const struct purge_ground *g, struct span salt, struct span value, const char **why)
+{
+	struct denying d = {.orders = g->orders};
+
+	aim_take(&d.aim, PURGEREC_DENY, value);
+	if (!orders_deny(g->orders, d.aim.digest, g->at)) {
+		*why = "the deny-list is full: take something from it by pmcachectl purge --allow";
+		return -1;
+	}
+	if (g->disk)
+		purge_disk(g, salt, PURGEREC_DENY, value);
+	return index_purge_if(g->index, fits, on_denied, &d);
+}
+
+static long allow(const struct purge_ground *g, struct span value, const char **why)
+{
+	uint8_t digest[PURGEREC_DIGEST_BYTES];
+	bool was;
+
+	purgerec_digest(value, digest);
+	was = orders_denies(g->orders, digest);
+	if (orders_allow(g->orders, digest, g->at))
+		return was;
+	*why = "the deny-list is full";
+	return -1;
+}
+
+/* ---- what becomes stale ---- */
+
+static bool is_on_disk(const struct purge_ground *g, struct span salt, struct span store_id)
+{
+	struct key key;
+
+	key_make(&key, salt, store_id);
+	return g->disk && disk_has(g->disk, &key);
+}
+
+static long outdate(const struct purge_ground *g, struct span salt, enum purgerec_kind kind, struct span value)
+{
+	struct aim aim;
+	long n;
+
+	aim_take(&aim, kind, value);
+	orders_outdate(g->orders, kind, value, g->at);
+	n = index_outdate_if(g->index, fits, &aim);
+	return n == 0 && kind == PURGEREC_URL && is_on_disk(g, salt, value) ? 1 : n;
+}
+
+long purge_stored(const struct purge_ground *g, struct span salt, enum purgerec_kind kind, struct span value,
+		  const char **why)
+{
+	if (purgerec_is_soft(kind))
+		return outdate(g, salt, purgerec_base(kind), value);
 	switch (kind) {
-	case PURGEREC_PREFIX:
-		return index_purge_if(g->index, fits_prefix, &value);
-	case PURGEREC_HOST:
-		return index_purge_if(g->index, fits_host, &value);
-	case PURGEREC_ALL:
-		return index_purge_if(g->index, fits_all, NULL);
 	case PURGEREC_URL:
+		return purge_url(g, salt, value);
+	case PURGEREC_DENY:
+		return deny(g, salt, value, why);
+	case PURGEREC_ALLOW:
+		return allow(g, value, why);
+	case PURGEREC_PREFIX:
+	case PURGEREC_HOST:
+	case PURGEREC_ALL:
+	case PURGEREC_CLASS:
+	case PURGEREC_DIGEST:
 		break;
 	}
-	return 0;
+	return purge_many(g, salt, kind, value);
 }

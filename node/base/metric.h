@@ -66,6 +66,7 @@
 	X(INTEGRITY_X_CHECKSUM, "integrity_failures_x_checksum_total", "of these, by X-Checksum-Sha1 and the like")    \
 	X(INTEGRITY_PACOTE, "integrity_failures_pacote_total", "of these, by the client's pacote-integrity")           \
 	X(INTEGRITY_SIBLING, "integrity_failures_sibling_total", "of these, bodies from siblings")                     \
+	X(DENIED_BODIES, "denied_bodies_total", "bodies held back because their digest is on the deny-list")           \
 	X(STORED, "stored_total", "responses stored")                                                                  \
 	X(EVICTED, "evicted_total", "stored responses evicted to make room")                                           \
 	X(PURGED, "purged_total", "stored responses purged")                                                           \

@@ -10,6 +10,7 @@
 #include "node/base/checksum.h"
 #include "node/base/mem.h"
 #include "node/cache/disk_internal.h"
+#include "node/cache/orders.h"
 
 #define STORE_VERSION 1
 #define FORMAT_NAME "format"
@@ -273,6 +274,7 @@ static void init(struct disk *d, const struct disk_settings *s)
 	d->work = s->work;
 	d->log = s->log;
 	d->clock = s->clock;
+	d->orders = s->orders;
 	d->size = s->size;
 	d->min_free = s->min_free;
 	d->min_free_percent = s->min_free_percent;
@@ -701,6 +703,22 @@ static struct disk_file *share(struct disk *d, const struct disk_place *place, s
 	return theirs;
 }
 
+bool disk__is_denied(const struct disk *d, const struct disk_file *f)
+{
+	return orders_denies(d->orders, f->digest);
+}
+
+static void remove_denied(struct disk *d, const struct disk_place *place)
+{
+	struct disk_rec *r;
+
+	disk__lock(d);
+	r = disk_index_find(&d->index, place->hash, place->serial);
+	if (r)
+		disk__remove(d, r, DISK_GONE, false, false);
+	disk__unlock(d);
+}
+
 /* NULL and DISK_COLD, or NULL and DISK_NONE. */
 static struct disk_file *open_place(struct disk *d, const struct disk_place *place, bool wait, enum disk_got *got)
 {
@@ -714,7 +732,11 @@ static struct disk_file *open_place(struct disk *d, const struct disk_place *pla
 		return f;
 	switch (disk__load(d, place, wait, &f)) {
 	case DISK_LOADED:
-		return share(d, place, f);
+		if (!disk__is_denied(d, f))
+			return share(d, place, f);
+		disk__file_free(f);
+		remove_denied(d, place);
+		return NULL;
 	case DISK_LOAD_COLD:
 		*got = DISK_COLD;
 		return NULL;

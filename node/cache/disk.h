@@ -28,6 +28,7 @@
 struct disk;
 struct disk_file;
 struct disk_ops;
+struct orders;
 struct disk_writer;
 
 struct disk_settings {
@@ -40,6 +41,7 @@ struct disk_settings {
 	struct log *log;
 	const struct clock *clock;
 	const struct disk_ops *ops; /* NULL: the system's */
+	struct orders *orders;      /* what is denied by these is not here, what is stale by these is; NULL: none */
 };
 
 /* Reads the index; serves at once, also while strays are looked for. NULL with a sentence: the folder cannot be used, a

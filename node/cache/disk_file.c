@@ -6,6 +6,7 @@
 #include "node/base/check.h"
 #include "node/base/mem.h"
 #include "node/cache/disk_internal.h"
+#include "node/cache/orders.h"
 
 #define FIRST_BYTES 4096 /* of a file that is not small: most heads are shorter */
 
@@ -85,9 +86,15 @@ void disk_file_unref(struct disk_file **fp)
 
 /* ---- what it says ---- */
 
+/* A soft purge does not touch the files. */
 struct head *disk_file_head(struct disk_file *f)
 {
-	return head_ref(f->head);
+	struct fresh_terms terms = f->head->terms;
+
+	if (!orders_outdated(f->disk->orders, f->head, f->label.received_wall))
+		return head_ref(f->head);
+	fresh_outdate(&terms);
+	return head_with_terms(f->head, &terms);
 }
 
 struct key disk_file_key(const struct disk_file *f)

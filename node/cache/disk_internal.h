@@ -124,6 +124,7 @@ struct disk {
 	struct work *work;
 	struct log *log;
 	const struct clock *clock;
+	struct orders *orders;
 	int root, objects, tmp, quarantine; /* folders */
 	pthread_mutex_t lock;
 	pthread_cond_t wake;  /* the keeper */
@@ -223,6 +224,8 @@ size_t disk__places(struct disk *, unsigned shard, struct disk_place **v, size_t
 
 void disk__job_begins(struct disk *);
 void disk__job_ends(struct disk *);
+/* An operator does not want it back (orders.h). */
+bool disk__is_denied(const struct disk *, const struct disk_file *);
 /* With a reference; waits for the disk. NULL: it is not there, or not good (and out of the index). */
 struct disk_file *disk__open_place(struct disk *, const struct disk_place *);
 /* The file is not what the index says. */

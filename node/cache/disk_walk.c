@@ -306,7 +306,7 @@ static void take_stray(struct disk_walk *k, uint64_t serial)
 	default:
 		return;
 	}
-	taken = !is_wanted_by_a_purge(k, f);
+	taken = !is_wanted_by_a_purge(k, f) && !disk__is_denied(d, f);
 	disk__lock(d);
 	taken = taken && disk__adopt(d, f, place.bytes);
 	disk__unlock(d);

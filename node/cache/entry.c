@@ -51,6 +51,18 @@ void head_set_digest(struct head *h, const uint8_t digest[HEAD_DIGEST_BYTES])
 	h->has_digest = true;
 }
 
+struct head *head_with_terms(const struct head *old, const struct fresh_terms *terms)
+{
+	size_t text = (size_t)old->n + old->phrase_n + old->vary_n + old->url_n;
+	size_t bytes = sizeof(*old) + text + (old->has_room ? HEAD_DIGEST_BYTES : 0);
+	struct head *h = mem_alloc(bytes);
+
+	memcpy((void *)h, (const void *)old, bytes);
+	atomic_init(&h->refs, 1);
+	h->terms = *terms;
+	return h;
+}
+
 /* ---- life ---- */
 
 struct entry *entry_new(struct shard *shard, const struct key *key)

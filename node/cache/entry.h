@@ -93,6 +93,9 @@ static inline const uint8_t *head_digest(const struct head *h)
 	return h->has_digest ? (const uint8_t *)h->text + h->n + h->phrase_n + h->vary_n + h->url_n : NULL;
 }
 
+/* The same head with other terms. One reference for the caller. */
+struct head *head_with_terms(const struct head *, const struct fresh_terms *);
+
 /* Harmless where there is no room. */
 void head_set_digest(struct head *, const uint8_t digest[HEAD_DIGEST_BYTES]);
 

@@ -502,8 +502,14 @@ unsigned index_purge(struct index *x, const struct key *key)
 	}
 }
 
+/* Under the lock. Only a complete one has its digest. */
+static bool is_fit(const struct entry *e, index_fits_f *fits, void *cookie)
+{
+	return fits(cookie, e->head, e->is_pending ? NULL : head_digest(e->head));
+}
+
 /* Under the lock. */
-static void purge_pending_if(struct shard *s, bool (*fits)(void *cookie, struct span store_id), void *cookie)
+static void purge_pending_if(struct shard *s, index_fits_f *fits, void *cookie)
 {
 	struct map_node *node = map_next(&s->pending, NULL), *next;
 
@@ -511,22 +517,22 @@ static void purge_pending_if(struct shard *s, bool (*fits)(void *cookie, struct 
 		struct entry *e = entry_of(node);
 
 		next = map_next(&s->pending, node);
-		if (e->head && !fits(cookie, head_url(e->head)))
+		if (e->head && !is_fit(e, fits, cookie))
 			continue;
 		e->purged = true;
 		leave_pending(s, e);
 	}
 }
 
-#define PURGE_AT_ONCE 256
+#define AT_ONCE 256
 
-unsigned index_purge_if(struct index *x, bool (*fits)(void *cookie, struct span store_id), void *cookie)
+unsigned index_purge_if(struct index *x, index_fits_f *fits, index_on_fit_f *on_fit, void *cookie)
 {
 	unsigned purged = 0;
 
 	for (int i = 0; i < SHARDS; i++) {
 		struct shard *s = &x->shards[i];
-		struct entry *out[PURGE_AT_ONCE];
+		struct entry *out[AT_ONCE];
 		size_t n;
 
 		do {
@@ -534,24 +540,76 @@ unsigned index_purge_if(struct index *x, bool (*fits)(void *cookie, struct span 
 
 			n = 0;
 			pthread_mutex_lock(&s->lock);
-			for (node = map_next(&s->published, NULL); node && n < PURGE_AT_ONCE; node = next) {
+			for (node = map_next(&s->published, NULL); node && n < AT_ONCE; node = next) {
 				struct entry *e = entry_of(node);
 
 				next = map_next(&s->published, node);
-				if (!e->head || !fits(cookie, head_url(e->head)))
+				if (!e->head || !is_fit(e, fits, cookie))
 					continue;
 				take_out(s, e);
 				out[n++] = e;
 			}
-			if (n < PURGE_AT_ONCE)
+			if (n < AT_ONCE)
 				purge_pending_if(s, fits, cookie);
 			pthread_mutex_unlock(&s->lock);
-			for (size_t k = 0; k < n; k++)
+			for (size_t k = 0; k < n; k++) {
+				if (on_fit)
+					on_fit(cookie, out[k]);
 				removed(x, out[k]);
+			}
 			purged += (unsigned)n;
-		} while (n == PURGE_AT_ONCE);
+		} while (n == AT_ONCE);
 	}
 	return purged;
+}
+
+/* One that a 304 freshens just then may be outdated all the same: it is asked about once more. */
+static void outdate(struct entry *e)
+{
+	struct fresh_terms terms;
+	struct entry_view view;
+
+	entry_look(e, &view);
+	terms = view.head->terms;
+	fresh_outdate(&terms);
+	entry_swap_head(e, head_with_terms(view.head, &terms));
+	head_unref(&view.head);
+}
+
+/* Under the lock: with a reference each; the caller frees the list. */
+static struct entry **collect(struct shard *s, index_fits_f *fits, void *cookie, size_t *n)
+{
+	struct entry **v = mem_alloc((s->published.n + 1) * sizeof(struct entry *));
+
+	*n = 0;
+	for (struct map_node *node = map_next(&s->published, NULL); node; node = map_next(&s->published, node)) {
+		struct entry *e = entry_of(node);
+
+		if (e->head && is_fit(e, fits, cookie))
+			v[(*n)++] = entry_ref(e);
+	}
+	return v;
+}
+
+unsigned index_outdate_if(struct index *x, index_fits_f *fits, void *cookie)
+{
+	unsigned outdated = 0;
+
+	for (int i = 0; i < SHARDS; i++) {
+		struct entry **v;
+		size_t n;
+
+		pthread_mutex_lock(&x->shards[i].lock);
+		v = collect(&x->shards[i], fits, cookie, &n);
+		pthread_mutex_unlock(&x->shards[i].lock);
+		for (size_t k = 0; k < n; k++) {
+			outdate(v[k]);
+			entry_unref(&v[k]);
+		}
+		free(v);
+		outdated += (unsigned)n;
+	}
+	return outdated;
 }
 
 struct index_counts index_counts(struct index *x)

@@ -85,9 +85,14 @@ bool index_remove(struct index *, struct entry *);
 /* All variants, also those still coming. How many published ones went. */
 unsigned index_purge(struct index *, const struct key *);
 
-/* Those whose store-id `fits`, called under a shard's lock: a comparison of bytes, no more. What is still coming and has no head yet is
- * not published either. How many published ones went. */
-unsigned index_purge_if(struct index *, bool (*fits)(void *cookie, struct span store_id), void *cookie);
+/* Those whose head `fits`, called under a shard's lock: a comparison of bytes, no more. What is still coming and has no head yet is
+ * not published either. How many published ones went. digest: of the body; NULL: not known (yet). */
+typedef bool index_fits_f(void *cookie, const struct head *, const uint8_t *digest);
+typedef void index_on_fit_f(void *cookie, const struct entry *);
+/* on_fit: told of each that went, without a lock held; NULL: nobody is. */
+unsigned index_purge_if(struct index *, index_fits_f *fits, index_on_fit_f *on_fit, void *cookie);
+/* Those stay, but are stale from now on (fresh_outdate). How many; what is still coming is as new as can be. */
+unsigned index_outdate_if(struct index *, index_fits_f *fits, void *cookie);
 
 struct index_counts {
 	uint64_t published, pending;

@@ -78,9 +78,19 @@ static void tell_state(struct cluster *);
 static uint32_t remove_stored(void *cookie, const struct purgerec *r)
 {
 	struct cluster *c = cookie;
-	struct purge_ground ground = {.index = c->s.index, .disk = c->s.disk, .loop = c->s.loop};
+	struct purge_ground ground = {
+		.index = c->s.index,
+		.disk = c->s.disk,
+		.orders = c->s.orders,
+		.loop = c->s.loop,
+		.at = r->at,
+	};
+	const char *why = "";
+	long n = purge_stored(&ground, span_str(c->s.conf->cluster.salt), r->kind, r->value, &why);
 
-	return purge_stored(&ground, span_str(c->s.conf->cluster.salt), r->kind, r->value);
+	if (n < 0)
+		log_line(c->s.log, LOG_ERROR, "cluster", "%.*s: %s", SPAN_ARG(r->value), why);
+	return n < 0 ? 0 : (uint32_t)n;
 }
 
 static int open_purges(struct cluster *c, char *why, size_t why_bytes)

@@ -23,6 +23,7 @@ struct cluster_settings {
 	const struct conf *conf;
 	struct index *index;
 	struct disk *disk; /* NULL: none */
+	struct orders *orders;
 	struct log *log;
 	struct accesslog *accesslog;
 	struct loop *loop; /* of the first lane */

@@ -26,10 +26,15 @@ static const struct {
 	 "stats\n"
 	 "      what the daemon has counted"},
 	{"purge", ctl_purge,
-	 "purge [--cluster] URL\n"
-	 "      forgets what is stored under this URL, in all its variants; with --cluster on all nodes\n"
-	 "  purge [--cluster] --prefix URL | --host HOST | --all\n"
-	 "      forgets all that begins so, all of a host, everything"},
+	 "purge [--cluster] [--soft] URL\n"
+	 "      forgets what is stored under this URL, in all its variants; with --cluster on all nodes. With --soft it only counts as\n"
+	 "      stale: it is asked about before it is served again\n"
+	 "  purge [--cluster] [--soft] --prefix URL | --host HOST | --class immutable|mutable|negative | --digest SHA256 | --all\n"
+	 "      forgets all that begins so, all of a host, of a class, with a digest, everything\n"
+	 "  purge [--cluster] --digest SHA256 --deny | --allow\n"
+	 "      forgets it, and takes it from nobody any more; or takes it again\n"
+	 "  purge --denied\n"
+	 "      the digests that are denied"},
 	{"peers", ctl_peers,
 	 "peers [--watch]\n"
 	 "      the other nodes of the cluster as this one sees them\n"

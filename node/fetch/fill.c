@@ -1,5 +1,6 @@
 /* The body, from the origin to the entry: stored whole at the store's pace, or through a window at the readers'. */
 #include "node/base/check.h"
+#include "node/cache/orders.h"
 #include "node/fetch/flight_internal.h"
 #include "node/fetch/from_disk.h"
 #include "node/fetch/stored_head.h"
@@ -43,12 +44,27 @@ static bool settle_terms(struct flight *f)
 		return false;
 	fresh_terms(&f->answer, &terms);
 	entry_look(f->entry, &view);
-	entry_swap_head(f->entry, stored_head_with_terms(view.head, &terms));
+	entry_swap_head(f->entry, head_with_terms(view.head, &terms));
 	head_unref(&view.head);
 	return true;
 }
 
-/* False: a promise is broken, the last byte has gone to nobody, and the flight has failed or goes another way. */
+static void denied(struct flight *f)
+{
+	char text[PURGEREC_DIGEST_TEXT + 1];
+	struct buf b = buf_over(text, sizeof(text) - 1);
+
+	buf_put_str(&b, "sha256:");
+	buf_put_hex(&b, f->integrity.sha256, sizeof(f->integrity.sha256));
+	text[b.n] = '\0';
+	metric_add(f->fetcher->metrics, METRIC_DENIED_BODIES, 1);
+	orders_suspect(f->fetcher->orders, &f->key);
+	log_line(f->fetcher->log, LOG_WARNING, "purge", "%.*s%.*s is on the deny-list (%s)", SPAN_ARG(f->url.host),
+		 SPAN_ARG(f->url.path), text);
+	flight__failed(f, REASON_DENY_LIST, text);
+}
+
+/* False: a promise is broken or the body denied, the last byte has gone to nobody, and the flight has failed or goes another way. */
 static bool digest_fits(struct flight *f)
 {
 	const struct integrity_promise *broken;
@@ -59,6 +75,10 @@ static bool digest_fits(struct flight *f)
 		return true;
 	broken = integrity_end(&f->integrity);
 	f->digested = true;
+	if (!broken && orders_denies(f->fetcher->orders, f->integrity.sha256)) {
+		denied(f);
+		return false;
+	}
 	if (!broken)
 		return true;
 	integrity_format(broken, &b);
@@ -122,6 +142,8 @@ static void keep(struct flight *f)
 	f->kept = true;
 	from_disk_keep(c, f->entry);
 	metric_add(c->metrics, METRIC_STORED, 1);
+	if (orders_denies(c->orders, f->integrity.sha256)) /* since we have looked */
+		from_disk_purge(c, &f->key);
 }
 
 /* The link has done its work. A sibling's last word is its digest, behind the body. */
@@ -211,7 +233,10 @@ static void unstore(struct flight *f)
 {
 	f->stored = false;
 	index_withdraw(f->fetcher->index, f->entry);
-	entry_unstore(f->entry);
+	if (f->parked && !f->proof.wanted) /* nor can anybody wait for its end */
+		reception_unpark(f);
+	else
+		entry_unstore(f->entry);
 }
 
 static uint64_t window_room(struct flight *f)
@@ -263,11 +288,15 @@ uint64_t fill_here(const struct flight *f)
 	return body_length(&f->entry->body) + f->held;
 }
 
+static bool is_judged(const struct flight *f)
+{
+	return integrity_is_promised(&f->integrity) || f->wary;
+}
+
 /* The last byte of all waits for the verdict: a body that breaks a promise ends visibly short. Without a length any may be the last. */
 static size_t holds(const struct flight *f, uint64_t length)
 {
-	return (integrity_is_promised(&f->integrity) || f->proof.wanted) &&
-	       (f->expected == UINT64_MAX || length == f->expected);
+	return (is_judged(f) || f->proof.wanted) && (f->expected == UINT64_MAX || length == f->expected);
 }
 
 static void count_bytes(struct flight *f, size_t n)
@@ -294,7 +323,7 @@ static void received(struct flight *f, const char *p, size_t n)
 {
 	size_t ready = f->held + n;
 
-	if (f->stored || f->proof.wanted || integrity_is_promised(&f->integrity))
+	if (f->stored || f->proof.wanted || is_judged(f))
 		integrity_add(&f->integrity, p, n);
 	count_bytes(f, n);
 	f->held = holds(f, fill_here(f) + n);
@@ -451,7 +480,7 @@ static bool waits_whole(const struct flight *f)
 {
 	if (f->parked)
 		return true;
-	return f->stored && integrity_is_promised(&f->integrity) && fill_here(f) < HOLD_WHOLE_BYTES &&
+	return f->stored && is_judged(f) && fill_here(f) < HOLD_WHOLE_BYTES &&
 	       (f->expected == UINT64_MAX || f->expected <= HOLD_WHOLE_BYTES);
 }
 
@@ -489,6 +518,7 @@ void fill_begin(struct flight *f, const struct http1_response *r)
 	/* A sibling's body comes in chunks, whatever its length. */
 	f->expected = r->body == HTTP1_BODY_LENGTH || (f->proof.wanted && r->length_known) ? r->length : UINT64_MAX;
 	integrity_begin(&f->integrity, &f->path, f->request, r);
+	f->wary = f->request->method == METHOD_GET && r->status == 200 && orders_deny_something(f->fetcher->orders);
 	if (r->body == HTTP1_BODY_NONE || (r->body == HTTP1_BODY_LENGTH && r->length == 0)) {
 		fill_finish(f);
 		return;

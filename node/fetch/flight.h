@@ -36,6 +36,7 @@
 struct flight;
 struct hostmoods;
 struct mint;
+struct orders;
 struct recalls;
 
 LIST_HEAD(flights, flight);
@@ -64,7 +65,8 @@ struct fetcher {
 	struct metrics *metrics;
 	struct hosttally *hosts; /* NULL: not counted by host */
 	struct log *log;
-	struct disk *disk; /* NULL: there is no tier on disk; work is not used then */
+	struct disk *disk;     /* NULL: there is no tier on disk; work is not used then */
+	struct orders *orders; /* NULL: nothing is denied */
 	struct work *work;
 	const struct fetch_cluster *cluster; /* NULL: this node is in none */
 	struct hostmoods *moods;             /* NULL: every host is well */

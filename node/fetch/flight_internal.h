@@ -130,6 +130,7 @@ struct flight {
 	bool kept;     /* published */
 	bool digested; /* integrity has given its verdict */
 	bool paused;   /* the window is full */
+	bool wary;     /* something is on the deny-list: no body goes out whole before it is known not to be that */
 	bool upload_done;
 	unsigned disk_jobs;       /* under way for it (from_disk.c) */
 	bool ended, post_pending; /* flight.c: freed when all who know it have let go */

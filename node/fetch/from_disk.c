@@ -7,6 +7,7 @@
 #include "node/cache/disk.h"
 #include "node/cache/disk_file.h"
 #include "node/cache/disk_writer.h"
+#include "node/cache/orders.h"
 #include "node/fetch/flight_internal.h"
 #include "node/net/work.h"
 
@@ -63,7 +64,8 @@ static struct entry *publish(const struct fetcher *c, struct disk_file *file, co
 	c->store->ops->keep(c->store, e, charged);
 	disk_hit(c->disk, file, 1);
 	metric_add(c->metrics, METRIC_DISK_LOADS, 1);
-	if (!disk_has(c->disk, &e->key)) /* purged after we had looked there */
+	/* Purged, or denied, after we had looked there. */
+	if (!disk_has(c->disk, &e->key) || orders_denies(c->orders, disk_file_digest(file)))
 		index_remove(c->index, e);
 	return e;
 no:

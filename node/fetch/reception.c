@@ -1,5 +1,6 @@
 /* What the head of an answer means: not modified, storable, for one only, too large. */
 #include "node/base/check.h"
+#include "node/cache/orders.h"
 #include "node/fetch/flight_internal.h"
 #include "node/fetch/from_disk.h"
 #include "node/fetch/recall.h"
@@ -132,11 +133,14 @@ bool reception_is_shareable(const struct flight *f, const struct http1_response 
 	return terms.lifetime_s == FRESH_FOREVER_S;
 }
 
-/* A sibling's body that is small enough is shown to nobody before it is proven: then there is still time for another source. */
+/* A sibling's body that is small enough is shown to nobody before it is proven: then there is still time for another source. Nor is what
+ * was denied under this URL before: then there is still time for an error page. */
 #define PARK_BYTES ((uint64_t)256 * 1024)
 
 static bool is_parkable(const struct flight *f, const struct http1_response *r)
 {
+	if (f->stored && orders_suspects(f->fetcher->orders, &f->key))
+		return true;
 	return f->proof.wanted && r->length_known && r->length <= PARK_BYTES;
 }
 
@@ -242,8 +246,8 @@ void reception_take(struct flight *f, const struct http1_response *r)
 	if (f->store && is_private(why))
 		remember_private(f);
 	f->begun = true;
-	f->parked = stored_head_make(r, &f->answer, f->store_id, terms.stored, (c->cluster || c->disk) && terms.stored,
-				     loop_now(c->loop), loop_wall(c->loop));
+	f->parked = stored_head_make(r, &f->answer, f->store_id, terms.stored, terms.stored, loop_now(c->loop),
+				     loop_wall(c->loop));
 	f->parked_terms = terms;
 	if (!is_parkable(f, r))
 		reception_unpark(f);

@@ -229,16 +229,3 @@ struct head *stored_head_freshen(const struct head *old, const struct fresh_requ
 	free(merged);
 	return h;
 }
-
-struct head *stored_head_with_terms(const struct head *old, const struct fresh_terms *terms)
-{
-	struct pieces pieces = pieces_of(old);
-	struct head *h = head_new(&pieces);
-
-	copy_facts(h, old);
-	h->terms = *terms;
-	h->etag = old->etag;
-	h->type = old->type;
-	h->is_html = old->is_html;
-	return h;
-}

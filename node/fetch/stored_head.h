@@ -22,7 +22,4 @@ struct head *stored_head_freshen(const struct head *old, const struct fresh_requ
 				 wall_ms request_time, mono_us received, wall_ms received_wall,
 				 enum fresh_store *allowed);
 
-/* The same head with other terms: when an immutable object turns out not to have earned its life. */
-struct head *stored_head_with_terms(const struct head *old, const struct fresh_terms *);
-
 #endif

@@ -1,6 +1,7 @@
 /* Where the answer comes from: what is stored and good, else a flight, joined or begun. */
 #include "node/base/check.h"
 #include "node/cache/disk.h"
+#include "node/cache/orders.h"
 #include "node/fetch/from_disk.h"
 #include "node/fetch/hostmood.h"
 #include "node/fetch/recall.h"
@@ -333,7 +334,7 @@ static bool range_goes_alone(const struct request *r)
 {
 	struct range range;
 
-	if (!hdr_has(&r->head->fields, HDR_RANGE))
+	if (!hdr_has(&r->head->fields, HDR_RANGE) || orders_suspects(r->server->fetcher.orders, &r->ask.key))
 		return false;
 	range_parse(hdr_value(&r->head->fields, HDR_RANGE), &range);
 	switch (range.kind) {
@@ -386,11 +387,34 @@ static void lookup(struct request *r)
 	entry_unref(&e);
 }
 
+/* Its URL says so already. */
+static bool is_denied(const struct request *r)
+{
+	return r->path.digest_kind == PATH_DIGEST_SHA256 && orders_denies(r->server->fetcher.orders, r->path.digest);
+}
+
+static void deny(struct request *r)
+{
+	char text[PURGEREC_DIGEST_TEXT];
+	struct buf b = buf_over(text, sizeof(text));
+
+	buf_put_str(&b, "sha256:");
+	buf_put_hex(&b, r->path.digest, PURGEREC_DIGEST_BYTES);
+	metric_add(r->server->metrics, METRIC_DENIED_BODIES, 1);
+	log_line(r->server->log, LOG_WARNING, "purge", "%.*s%.*s is on the deny-list (%.*s)", SPAN_ARG(r->url.host),
+		 SPAN_ARG(r->url.path), SPAN_ARG(buf_span(&b)));
+	answer_error(r, REASON_DENY_LIST, buf_span(&b));
+}
+
 void lookup_begin(struct request *r)
 {
 	enum http1_method m = r->head->method;
 
 	r->result = ACCESSLOG_TCP_MISS;
+	if ((m == METHOD_GET || m == METHOD_HEAD) && is_denied(r)) {
+		deny(r);
+		return;
+	}
 	if (m != METHOD_GET && m != METHOD_HEAD) {
 		pass(r, FWD_METHOD);
 		return;

@@ -22,7 +22,11 @@ local STATES = { [1] = "up", [2] = "starting", [3] = "stopping", [4] = "disk ful
 local MODES = { [1] = "asks all", [2] = "asks homes" }
 local FAULTS = { [1] = "version", [2] = "unknown boot", [3] = "critical field", [4] = "rate" }
 local REASONS = { [1] = "stops", [2] = "restarts" }
-local KINDS = { [1] = "URL", [2] = "prefix", [3] = "host", [4] = "everything" }
+local KINDS = {
+	[1] = "URL", [2] = "prefix", [3] = "host", [4] = "everything", [5] = "class", [6] = "digest", [7] = "deny", [8] = "allow",
+	[0x11] = "soft URL", [0x12] = "soft prefix", [0x13] = "soft host", [0x14] = "soft everything", [0x15] = "soft class",
+	[0x16] = "soft digest",
+}
 
 local fields = {}
 

@@ -1,5 +1,6 @@
 """One word, and it is gone everywhere; and only from those who may say it."""
 
+import hashlib
 import itertools
 import time
 
@@ -11,7 +12,8 @@ from lab import Reply, eventually
 from lab.cluster import IMMUTABLE
 from lab.peer import INVALIDATE, visit
 
-KINDS = {"url": 1, "prefix": 2, "host": 3, "all": 4}
+KINDS = {"url": 1, "prefix": 2, "host": 3, "all": 4, "class": 5, "digest": 6}
+DIGEST_X = "sha256:" + hashlib.sha256(b"x").hexdigest()
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +54,8 @@ def await_serial(nodes):
 def test_it_is_gone_everywhere(house, make, kind):
     p, a, b, o = in_all(house, make)
     before, url = serial(p), o.url(IMMUTABLE + "x")
-    words = {"url": [url], "prefix": ["--prefix", o.url(IMMUTABLE)], "host": ["--host", "plain.test"], "all": ["--all"]}[kind]
+    words = {"url": [url], "prefix": ["--prefix", o.url(IMMUTABLE)], "host": ["--host", "plain.test"], "all": ["--all"],
+                                "class": ["--class", "immutable"], "digest": ["--digest", DIGEST_X]}[kind]
     p.ctl("purge", "--cluster", *words)
     assert serial(p) > before
     await_serial([p, a, b])
@@ -69,6 +72,32 @@ def test_other_things_stay(house, make):
     for e in (a, b):
         assert e.get(o.url(IMMUTABLE + "y")).x_cache == "HIT"
     assert o.count() == n
+
+
+def test_softly_everywhere(house, make):
+    p, a, b, o = in_all(house, make)
+    n = o.count(IMMUTABLE + "x")
+    p.ctl("purge", "--cluster", "--soft", "--host", "plain.test")
+    await_serial([p, a, b])
+    for e in (a, b):
+        assert e.get(o.url(IMMUTABLE + "x")).body == b"x"
+        assert e.get(o.url(IMMUTABLE + "x")).x_cache == "HIT"
+    assert o.count(IMMUTABLE + "x") > n, "it was asked about"
+
+
+def test_what_is_denied_is_denied_everywhere(house, make):
+    p, a, b, o = in_all(house, make)
+    p.ctl("purge", "--cluster", "--digest", DIGEST_X, "--deny")
+    await_serial([p, a, b])
+    for e in (a, b, p):
+        assert DIGEST_X in e.ctl("purge", "--denied").stdout
+    for e in (a, b):
+        r = e.get(o.url(IMMUTABLE + "x"))
+        assert r.status == 502 and "deny-list" in r.body.decode()
+    p.ctl("purge", "--cluster", "--digest", DIGEST_X, "--allow")
+    await_serial([p, a, b])
+    for e in (a, b):
+        assert e.get(o.url(IMMUTABLE + "x")).body == b"x"
 
 
 def test_an_edge_may_not(house, make):

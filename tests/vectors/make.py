@@ -151,6 +151,7 @@ HINTS = [
 
 PURGE_SEED = bytes(range(32))  # of the Ed25519 key
 CLUSTER = b"integration"
+DIGEST_TEXT = b"sha256:" + hashlib.sha256(b"pmcache").hexdigest().encode()
 
 
 def sign(text):
@@ -171,6 +172,11 @@ def purges():
         "purge-prefix": ("a purge of all that begins so", purge(1700000000001, 1700000000000, 2, b"https://registry.test/left-pad/")),
         "purge-host": ("a purge of a host", purge(1700000000002, 1700000000500, 3, b"registry.test")),
         "purge-all": ("a purge of everything", purge(1700000000003, 1700000001000, 4, b"")),
+        "purge-class": ("a purge of all that is kept for good", purge(1700000000004, 1700000001000, 5, b"immutable")),
+        "purge-digest": ("a purge of one body", purge(1700000000005, 1700000001000, 6, DIGEST_TEXT)),
+        "purge-soft-host": ("a soft purge of a host", purge(1700000000006, 1700000001000, 0x13, b"registry.test")),
+        "purge-deny": ("a digest is denied", purge(1700000000007, 1700000001000, 7, DIGEST_TEXT)),
+        "purge-allow": ("and allowed again", purge(1700000000008, 1700000002000, 8, DIGEST_TEXT)),
     }
 
 

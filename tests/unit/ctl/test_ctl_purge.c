@@ -143,6 +143,17 @@ static void purges(void **state)
 		 "cluster-purge-all\n",
 		 "purged 2 stored responses here; the other nodes are told\n"},
 		{{"--json", "--all"}, "purge-all\n", "{\"purged\":2}\n"},
+		{{"--class", "mutable"}, "purge-class mutable\n", "purged 2 stored responses\n"},
+		{{"--digest", "sha256:ab"}, "purge-digest sha256:ab\n", "purged 2 stored responses\n"},
+		{{"--soft", "https://a.test/b"}, "soft-purge https://a.test/b\n", "marked 2 stored responses stale\n"},
+		{{"--host", "a.test", "--soft", "--cluster"},
+		 "cluster-soft-purge-host a.test\n",
+		 "marked 2 stored responses stale here; the other nodes are told\n"},
+		{{"--digest", "ab", "--deny"}, "deny ab\n", "denied; purged 2 stored responses\n"},
+		{{"--cluster", "--digest", "ab", "--deny"},
+		 "cluster-deny ab\n",
+		 "denied; purged 2 stored responses here; the other nodes are told\n"},
+		{{"--digest", "ab", "--allow"}, "allow ab\n", "taken from the deny-list\n"},
 	};
 	struct place *p = *state;
 
@@ -159,9 +170,27 @@ static void nothing_and_failure(void **state)
 
 	assert_int_equal(CTL_OK, run(p, ctl_purge, WORDS("--host", "a.test"), "ok\n{\"purged\":0}\n"));
 	assert_string_equal("nothing is stored of this host\n", p->said);
+	assert_int_equal(CTL_OK, run(p, ctl_purge, WORDS("--digest", "ab", "--allow"), "ok\n{\"purged\":0}\n"));
+	assert_string_equal("it was not on the deny-list\n", p->said);
 	assert_int_equal(CTL_FAILED,
 			 run(p, ctl_purge, WORDS("--cluster", "--all"), "error this node is in no cluster\n"));
 	assert_string_equal("pmcachectl: this node is in no cluster\n", p->said);
+}
+
+static void the_deny_list(void **state)
+{
+	struct place *p = *state;
+
+	assert_int_equal(CTL_OK, run(p, ctl_purge, WORDS("--denied"), "ok\n{\"denied\":[],\"most\":10}\n"));
+	assert_string_equal("denied\n", p->heard);
+	assert_string_equal("nothing is denied\n", p->said);
+	assert_int_equal(CTL_OK,
+			 run(p, ctl_purge, WORDS("--denied"),
+			     "ok\n{\"denied\":[{\"digest\":\"sha256:ab\",\"at\":\"2026-11-30T20:00:00.000Z\"}]}\n"));
+	assert_string_equal("sha256:ab  since 2026-11-30T20:00:00.000Z\n", p->said);
+	assert_int_equal(CTL_OK, run(p, ctl_purge, WORDS("--denied", "--json"), "ok\n{\"denied\":[]}\n"));
+	assert_string_equal("{\"denied\":[]}\n", p->said);
+	assert_int_equal(CTL_FAILED, run(p, ctl_purge, WORDS("--denied"), "ok\n{\"denied\n"));
 }
 
 static void misunderstood(void **state)
@@ -180,6 +209,13 @@ static void misunderstood(void **state)
 		{ctl_purge, {"--host", "--all"}},
 		{ctl_purge, {"https://a.test/", "https://b.test/"}},
 		{ctl_purge, {"--everything"}},
+		{ctl_purge, {"--deny", "https://a.test/"}},
+		{ctl_purge, {"--allow", "--all"}},
+		{ctl_purge, {"--digest", "ab", "--deny", "--soft"}},
+		{ctl_purge, {"--digest"}},
+		{ctl_purge, {"--class"}},
+		{ctl_purge, {"--denied", "ab"}},
+		{ctl_purge, {"--denied", "--cluster"}},
 		{ctl_peers, {"edge2"}},
 		{ctl_peers, {"--metrics"}},
 		{ctl_explain, {"--json"}},
@@ -241,7 +277,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-		T(purges), T(nothing_and_failure), T(misunderstood), T(looking), T(watching),
+		T(purges), T(nothing_and_failure), T(the_deny_list), T(misunderstood), T(looking), T(watching),
 #undef T
 	};
 

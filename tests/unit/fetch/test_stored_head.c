@@ -209,7 +209,7 @@ static void other_terms(void **state)
 {
 	struct head *old = made(OLD, true);
 	struct fresh_terms terms = {.lifetime_s = 5, .source = FRESH_WHY_HEURISTIC};
-	struct head *h = stored_head_with_terms(old, &terms);
+	struct head *h = head_with_terms(old, &terms);
 
 	(void)state;
 	assert_int_equal(h->terms.lifetime_s, 5);

@@ -10,6 +10,7 @@
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 #define FIRST 1700000000000
+#define DIGEST "sha256:5b71b7aec138718794a5de7d9c203bc5871f184c36fdb8dbcacd86c737eeddd4"
 
 /* tests/vectors/NAME.hex; see make.py there */
 static struct span read_vector(const char *name, char *out, size_t cap)
@@ -47,6 +48,12 @@ static const struct {
 	{"purge-prefix", FIRST + 1, FIRST, PURGEREC_PREFIX, "https://registry.test/left-pad/"},
 	{"purge-host", FIRST + 2, FIRST + 500, PURGEREC_HOST, "registry.test"},
 	{"purge-all", FIRST + 3, FIRST + 1000, PURGEREC_ALL, ""},
+	{"purge-class", FIRST + 4, FIRST + 1000, PURGEREC_CLASS, "immutable"},
+	{"purge-digest", FIRST + 5, FIRST + 1000, PURGEREC_DIGEST, DIGEST},
+	{"purge-soft-host", FIRST + 6, FIRST + 1000, (enum purgerec_kind)(PURGEREC_HOST | PURGEREC_SOFT),
+	 "registry.test"},
+	{"purge-deny", FIRST + 7, FIRST + 1000, PURGEREC_DENY, DIGEST},
+	{"purge-allow", FIRST + 8, FIRST + 2000, PURGEREC_ALLOW, DIGEST},
 };
 
 static void golden_vectors(void **state)
@@ -121,7 +128,7 @@ static void not_a_record(void **state)
 		{20, "\0", 1},
 		{20, "\3", 1}, /* a host with slashes */
 		{20, "\4", 1}, /* everything, with a value */
-		{20, "\5", 1},
+		{20, "\x22", 1},
 		{21, "\xd9", 1},
 		{22, "\1", 1},
 		{23, "\x1e", 1},
@@ -181,7 +188,25 @@ static void values_that_fit(void **state)
 		{PURGEREC_ALL, "", true},
 		{PURGEREC_ALL, "x", false},
 		{(enum purgerec_kind)0, "", false},
-		{(enum purgerec_kind)5, "registry.test", false},
+		{(enum purgerec_kind)9, "", false},
+		{PURGEREC_CLASS, "mutable", true},
+		{PURGEREC_CLASS, "negative", true},
+		{PURGEREC_CLASS, "registry.test", false},
+		{PURGEREC_CLASS, "", false},
+		{PURGEREC_DIGEST, DIGEST, true},
+		{PURGEREC_DIGEST, DIGEST "0", false},
+		{PURGEREC_DIGEST, "sha256:", false},
+		{PURGEREC_DIGEST, "sha512:5b71b7aec138718794a5de7d9c203bc5871f184c36fdb8dbcacd86c737eeddd4", false},
+		{PURGEREC_DIGEST, "sha256:5B71B7AEC138718794A5DE7D9C203BC5871F184C36FDB8DBCACD86C737EEDDD4",
+		 false}, /* one spelling of each */
+		{PURGEREC_DENY, DIGEST, true},
+		{PURGEREC_DENY, "", false},
+		{PURGEREC_ALLOW, DIGEST, true},
+		{(enum purgerec_kind)(PURGEREC_ALL | PURGEREC_SOFT), "", true},
+		{(enum purgerec_kind)(PURGEREC_DIGEST | PURGEREC_SOFT), DIGEST, true},
+		{(enum purgerec_kind)(PURGEREC_DENY | PURGEREC_SOFT), DIGEST, false},
+		{(enum purgerec_kind)PURGEREC_SOFT, "", false},
+		{(enum purgerec_kind)(PURGEREC_ALL | 0x20), "", false},
 	};
 	char longest[PURGEREC_VALUE_BYTES + 2];
 
