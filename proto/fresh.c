@@ -296,9 +296,9 @@ void fresh_terms(const struct fresh_response *r, struct fresh_terms *out)
 void fresh_outdate(struct fresh_terms *t)
 {
 	if (t->lifetime_s == FRESH_FOREVER_S)
-		t->stale_if_error_s = FRESH_FOREVER_S;
-	else if (t->stale_if_error_s > 0 && t->stale_if_error_s < FRESH_FOREVER_S - t->lifetime_s)
-		t->stale_if_error_s += t->lifetime_s;
+		t->stale_if_error_s = UINT32_MAX;
+	else if (t->stale_if_error_s > 0)
+		t->stale_if_error_s = fresh_seconds((int64_t)fresh_seconds(t->lifetime_s) + t->stale_if_error_s);
 	t->lifetime_s = 0;
 	t->stale_while_revalidate_s = 0;
 }
