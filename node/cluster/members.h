@@ -32,7 +32,7 @@ struct members_settings {
 	struct pool *pool;
 	struct peer_desk *desk;
 	struct parent_set *parents;
-	struct parent_set *fellows; /* of a parent: the others of its tier, which it does not go through */
+	struct parent_set *fellows;       /* of a parent: the others of its tier, which it does not go through */
 	struct parent_children *children; /* of a parent: those that are configured are fixed there; NULL on an edge */
 	struct nodetls *tls;              /* shared */
 	struct policy *policy;            /* shared */

@@ -163,8 +163,7 @@ void outgoing_on_send(void *cookie)
 }
 
 struct link *outgoing_reach(struct flight *f, const struct nodelink_target *target, bool fresh,
-			    nodelink_on_done_f *on_done, void *cookie, struct nodelink_dial **dial,
-			    struct span *origin)
+			    nodelink_on_done_f *on_done, void *cookie, struct nodelink_dial **dial, struct span *origin)
 {
 	const struct fetch_cluster *c = f->fetcher->cluster;
 	char name[NODECERT_NAME_BYTES + 64];

@@ -26,8 +26,7 @@ void upward_end(struct upward *u, enum parent_outcome outcome)
 		return;
 	nodelink_cancel(&u->dial);
 	exchange_cancel(&u->exchange);
-	parent_set_ended(u->set, &u->pick, outcome, u->ttfb_us, u->load, u->bytes,
-			 loop_now(u->flight->fetcher->loop));
+	parent_set_ended(u->set, &u->pick, outcome, u->ttfb_us, u->load, u->bytes, loop_now(u->flight->fetcher->loop));
 	u->set = NULL;
 }
 

@@ -49,6 +49,7 @@ static void good_requests(void **state)
 		{SPAN("cluster-deny sha256:00\n"), CONTROL_CLUSTER_DENY, "sha256:00"},
 		{SPAN("cluster-allow sha256:00\n"), CONTROL_CLUSTER_ALLOW, "sha256:00"},
 		{SPAN("denied\n"), CONTROL_DENIED, NULL},
+		{SPAN("upgrade\n"), CONTROL_UPGRADE, NULL},
 	};
 
 	(void)state;

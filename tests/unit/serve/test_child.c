@@ -80,8 +80,11 @@ static int set_up(void **state)
 		policy->access.connect_ports.v[i].from = 1;
 		policy->access.connect_ports.v[i].to = 65535;
 	}
-	p->cluster = (struct fetch_cluster){
-		.name = "lab", .node = "parent1", .is_parent = true, .parents = parent_set_new(1), .fellows = parent_set_new(2)};
+	p->cluster = (struct fetch_cluster){.name = "lab",
+					    .node = "parent1",
+					    .is_parent = true,
+					    .parents = parent_set_new(1),
+					    .fellows = parent_set_new(2)};
 	engine_start(&p->engine, policy, 1, 0, 1);
 	j.server = &p->engine.lanes[0].server;
 	lane_do(&p->engine.lanes[0].lane, on_join, &j);
