@@ -119,15 +119,17 @@ fuzz: ## run each fuzz target for FUZZ_SECONDS from its corpus
 	@+$(MAKE) BUILD=$(BUILD)/libfuzzer CC=clang SANITIZE=fuzzer-no-link,address,undefined fuzz-programs
 	@$(PYTHON) tests/tools/run-fuzz $(BUILD)/libfuzzer $(FUZZ_SECONDS) $(T)
 
+BENCH_ARGS ?=
+
 bench: ## CPU per request, side by side with nginx and squid
 	@tests/tools/deps build test bench
 	@+$(MAKE) all bench-programs
-	@PMC_BUILD=$(BUILD) tests/bench/run
+	@PMC_BUILD=$(BUILD) tests/bench/run $(BENCH_ARGS)
 
 bench-cluster: ## what it costs to be one cache of many, side by side with clusters of squid
 	@tests/tools/deps build test bench
 	@+$(MAKE) all bench-programs
-	@PMC_BUILD=$(BUILD) tests/bench/run --cluster
+	@PMC_BUILD=$(BUILD) tests/bench/run --cluster $(BENCH_ARGS)
 
 bench-policy: ## hit ratios of the eviction policies on a trace of two weeks
 	@tests/tools/deps build

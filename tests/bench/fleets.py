@@ -9,9 +9,8 @@ import json
 import os
 import subprocess
 import time
-import urllib.request
 
-from servers import Pmcached, Proxy, Squid, Trouble, free_ports, run
+from servers import Pmcached, Proxy, Squid, Trouble, free_ports, get, run
 
 CLONE_NEWNET = 0x40000000
 
@@ -36,11 +35,6 @@ def wait_for(what, is_so, seconds=20):
         if time.monotonic() > end:
             raise Trouble(f"waited {seconds} s for {what}")
         time.sleep(0.02)
-
-
-def get(url):
-    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=5) as r:
-        return r.read().decode()
 
 
 class Node:

@@ -10,7 +10,8 @@
  * READY between the two and waits for GO, and waits for END after its line of results with all connections still open, so that
  * the caller can read the server's CPU time and memory at both ends.
  *
- * %d in --host and --path becomes a number that grows with each request, from --start on (warm ones included).
+ * %d in --host and --path becomes a number that grows with each request, from --start on (warm ones included); with --cycle N
+ * the remainder of its division by N.
  * With --make FILE it writes the body for --name and --size instead, so that the pattern is known here only. */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -55,7 +56,7 @@ struct options {
 	unsigned port;
 	size_t size;
 	unsigned connections, threads, warm;
-	uint64_t requests, start, seconds;
+	uint64_t requests, start, cycle, seconds;
 	unsigned drain;
 	const char *drain_path, *drain_name;
 	size_t drain_size;
@@ -67,6 +68,7 @@ struct target {
 	const char *path;
 	size_t size;
 	uint8_t *body; /* expected bytes */
+	atomic_ullong number;
 };
 
 struct worker;
@@ -88,7 +90,6 @@ struct conn {
 struct run {
 	struct options opt;
 	SSL_CTX *tls;
-	atomic_ullong number;
 	atomic_bool stop; /* ends draining */
 	pthread_barrier_t gate;
 	pthread_mutex_t error_lock;
@@ -98,7 +99,7 @@ struct run {
 /* Belongs to one thread; read by main between the gates. */
 struct worker {
 	struct run *run;
-	const struct target *target;
+	struct target *target;
 	pthread_t thread;
 	int epoll;
 	struct conn *conns;
@@ -539,7 +540,9 @@ static void begin(struct conn *c)
 	if (!wants_request(c))
 		return;
 	c->busy = true;
-	c->number = w->run->number++;
+	c->number = w->target->number++;
+	if (w->run->opt.cycle)
+		c->number %= w->run->opt.cycle;
 	c->began_ns = now_ns();
 	if (c->state == PARKED) {
 		w->n_parked--;
@@ -673,8 +676,7 @@ static void *work(void *arg)
 	return NULL;
 }
 
-static void worker_init(struct worker *w, struct run *run, const struct target *target, unsigned n_conns,
-			uint64_t requests)
+static void worker_init(struct worker *w, struct run *run, struct target *target, unsigned n_conns, uint64_t requests)
 {
 	w->run = run;
 	w->target = target;
@@ -789,13 +791,12 @@ static void raise_file_limit(void)
 static int drive(struct run *run)
 {
 	struct options *o = &run->opt;
-	struct target asked = {.path = o->path, .size = o->size, .body = pattern(o->name, o->size)};
-	struct target drained = {.path = o->drain_path, .size = o->drain_size};
+	struct target asked = {.path = o->path, .size = o->size, .body = pattern(o->name, o->size), .number = o->start};
+	struct target drained = {.path = o->drain_path, .size = o->drain_size, .number = o->start};
 	unsigned n = o->threads + (o->drain ? 1 : 0);
 	struct worker *w = grab(n, sizeof *w);
 
 	run->tls = o->mode == MODE_PLAIN ? NULL : make_tls(o);
-	run->number = o->start;
 	pthread_mutex_init(&run->error_lock, NULL);
 	pthread_barrier_init(&run->gate, NULL, n + 1);
 	for (unsigned i = 0; i < o->threads; i++)
@@ -855,7 +856,7 @@ static void parse_options(struct options *o, int argc, char **argv)
 		{"warm", 1, NULL, 'w'},       {"start", 1, NULL, 'i'},      {"drain", 1, NULL, 'd'},
 		{"drain-path", 1, NULL, 'D'}, {"drain-size", 1, NULL, 'S'}, {"drain-name", 1, NULL, 'N'},
 		{"seconds", 1, NULL, 'x'},    {"make", 1, NULL, 'M'},       {"sync", 0, NULL, 'y'},
-		{NULL, 0, NULL, 0},
+		{"cycle", 1, NULL, 'C'},      {NULL, 0, NULL, 0},
 	};
 	int ch;
 
@@ -928,6 +929,9 @@ static void parse_options(struct options *o, int argc, char **argv)
 			break;
 		case 'i':
 			o->start = v;
+			break;
+		case 'C':
+			o->cycle = v;
 			break;
 		case 'x':
 			o->seconds = v;

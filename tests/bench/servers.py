@@ -3,16 +3,19 @@
 import glob
 import os
 import pwd
+import shutil
 import signal
 import socket
 import subprocess
 import time
+import urllib.request
 
 HOST = "bench.test"
 FIRST = "h%d.first.bench.test"
 FIRST_NAMES = 4000
 BODIES = {"1k": 1024, "10k": 10240, "100k": 102400, "1m": 1 << 20, "10m": 10 << 20}
 CACHE_BYTES = "2GB"
+MANY, MANY_FILES = "/many", 2000  # files of 10 KB with the same bytes
 SHARED = "/sumdb/bench/lookup"  # what lies below it never changes (proto/pathclass.h), so that siblings may share it
 
 
@@ -36,6 +39,12 @@ def run(*argv):
     return r.stdout
 
 
+def get(url):
+    """The body of what a node's own port answers."""
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=5) as r:
+        return r.read().decode()
+
+
 class Lab:
     """The common ground: folder, CA, certificate, bodies and names."""
 
@@ -48,6 +57,9 @@ class Lab:
         os.mkdir(self.files)
         for name, size in BODIES.items():
             run(load, "--make", os.path.join(self.files, name), "--name", name, "--size", str(size))
+        os.mkdir(self.files + MANY)
+        for i in range(MANY_FILES):
+            shutil.copy(os.path.join(self.files, "10k"), f"{self.files}{MANY}/{i}")
         self.hosts = os.path.join(folder, "hosts")
         with open(self.hosts, "w") as f:
             f.write(f"127.0.0.1 {HOST}\n")
@@ -91,6 +103,7 @@ class Server:
         self.ports = []
 
     def start(self, argv):
+        self.argv = argv
         self.out = os.path.join(self.folder, "out")
         with open(self.out, "wb") as f:
             self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=f, stderr=subprocess.STDOUT,
@@ -184,7 +197,8 @@ class Nginx(Server):
     label = "nginx"
     mode = "direct"
 
-    def __init__(self, lab, name="nginx"):
+    def __init__(self, lab, name="nginx", cold=None):
+        """cold: where /cold/ lies."""
         super().__init__(lab, name)
         self.ports = free_ports(2)
         self.port, self.plain_port = self.ports
@@ -207,6 +221,8 @@ listen 127.0.0.1:{self.port} ssl backlog=4096; listen 127.0.0.1:{self.plain_port
 root {lab.files}; add_header Cache-Control "public, max-age=3600";
 {rewrites}
 location /big/ {{ access_log {self.log}; rewrite ^ /10m break; }}
+location /unstored/10m/ {{ add_header Cache-Control "no-store"; rewrite ^ /10m break; }}
+location /cold/ {{ root {cold or lab.files}; }}
 location {SHARED}/big/ {{ access_log {self.log}; rewrite ^ /10m break; }}
 }} }}
 """)
@@ -239,22 +255,27 @@ class Squid(Proxy):
         super().__init__(lab, name)
         self.ports = free_ports(2)
         self.plain, self.bump = self.ports
-        helper = "/usr/lib/squid/security_file_certgen"
-        db = os.path.join(self.folder, "ssl_db")
-        run(helper, "-c", "-s", db, "-M", "64MB")
-        with open(lab.path("ca.crt")) as c, open(lab.path("ca.key")) as k:
-            pem = self.write("ca.pem", c.read() + k.read())
-        self.launch(f"""
-http_port 127.0.0.1:{self.bump} ssl-bump generate-host-certificates=on dynamic_cert_mem_cache_size=64MB tls-cert={pem}
-sslcrtd_program {helper} -s {db} -M 64MB
-sslcrtd_children 2 startup=2 idle=1
-tls_outgoing_options cafile={lab.path("ca.crt")}
-ssl_bump bump all
+        self.launch(self.bumping() + f"""
 access_log none
 cache_mem {cache}
 maximum_object_size_in_memory 16 MB
 visible_hostname bench
 """)
+
+    def bumping(self):
+        """Configuration of the port that bumps."""
+        helper = "/usr/lib/squid/security_file_certgen"
+        db = os.path.join(self.folder, "ssl_db")
+        run(helper, "-c", "-s", db, "-M", "64MB")
+        with open(self.lab.path("ca.crt")) as c, open(self.lab.path("ca.key")) as k:
+            pem = self.write("ca.pem", c.read() + k.read())
+        return f"""
+http_port 127.0.0.1:{self.bump} ssl-bump generate-host-certificates=on dynamic_cert_mem_cache_size=64MB tls-cert={pem}
+sslcrtd_program {helper} -s {db} -M 64MB
+sslcrtd_children 2 startup=2 idle=1
+tls_outgoing_options cafile={self.lab.path("ca.crt")}
+ssl_bump bump all
+"""
 
     def launch(self, conf, before=()):
         """conf: besides what all of them have. before: run with the finished configuration as the last words, then the server."""
@@ -273,16 +294,21 @@ client_idle_pconn_timeout 10 minutes
 max_filedescriptors 20000
 pinger_enable off
 {conf}""")
-        if os.geteuid() == 0:
-            proxy = pwd.getpwnam("proxy")
-            for top, folders, files in os.walk(self.folder):
-                for n in [top] + [os.path.join(top, f) for f in folders + files]:
-                    os.chown(n, proxy.pw_uid, proxy.pw_gid)
+        self.hand_over(self.folder)
         self.service = f"bench{os.getpid()}{self.name.replace('-', '')}"
         argv = ["squid", "-N", "-n", self.service, "-f", path]
         for words in before:
             run(*argv, *words)
         self.start(argv)
+
+    @staticmethod
+    def hand_over(folder):
+        """Started by root, squid runs as another user."""
+        if os.geteuid() == 0:
+            proxy = pwd.getpwnam("proxy")
+            for top, folders, files in os.walk(folder):
+                for n in [top] + [os.path.join(top, f) for f in folders + files]:
+                    os.chown(n, proxy.pw_uid, proxy.pw_gid)
 
     def stop(self):
         super().stop()

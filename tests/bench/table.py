@@ -1,0 +1,63 @@
+"""The table of a run: row by row on standard output, and as Markdown in its place in a file."""
+
+import re
+import sys
+
+from servers import Trouble
+
+
+def number(v):
+    if v is None:
+        return "-"
+    return f"{v:.0f}" if abs(v) >= 100 else f"{v:.1f}" if abs(v) >= 10 else f"{v:.2f}"
+
+
+def target(row):
+    if row.limit is None:
+        return ""
+    return f"≤ {row.limit:.2f}×" if row.limit_on == "ratio" else f"≤ {number(row.limit)} {row.unit}"
+
+
+class Table:
+    """width: of the title; labels: the columns; ratios: {heading: label}, to the first column."""
+
+    def __init__(self, width, labels, ratios):
+        self.labels, self.ratios = labels, ratios
+        self.heads = ["", "unit", *labels, *ratios, "target", "", "spread"]
+        self.widths = [width, 8] + [8] * len(labels) + [7] * len(ratios) + [14, 5, 7]
+        self.rows = []
+
+    def cells(self, row):
+        spread = row.spread.get("pmcache")
+        ratios = [f"{row.ratios[x]:.2f}×" if x in row.ratios else "" for x in self.ratios.values()]
+        return [row.title, row.unit, *(number(row.values.get(x)) for x in self.labels), *ratios, target(row), row.verdict(),
+                "" if spread is None else f"±{100 * spread:.0f}%"]
+
+    def line(self, cells):
+        print(" ".join(f"{c:<{w}}" if i in (0, 1) else f"{c:>{w}}" for i, (c, w) in enumerate(zip(cells, self.widths))).rstrip())
+
+    def begin(self):
+        self.line(self.heads)
+
+    def show(self, row):
+        self.rows.append(row)
+        self.line(self.cells(row))
+        for n in row.notes:
+            print("    " + n)
+        sys.stdout.flush()
+
+    def markdown(self, rows):
+        lines = [self.heads, ["---", "---"] + ["--:"] * (len(self.heads) - 2)] + [self.cells(r) for r in rows]
+        notes = [f"- {r.title.strip()}: {n}" for r in rows for n in r.notes]
+        return "\n".join(["| " + " | ".join(c.strip() for c in cells) + " |" for cells in lines] + ([""] if notes else []) + notes)
+
+
+def put(path, name, text):
+    """Between the line `<!-- bench NAME -->` and the next `<!-- end -->`; what was there goes."""
+    with open(path) as f:
+        old = f.read()
+    place = re.compile(rf"(<!-- bench {re.escape(name)} -->\n).*?(<!-- end -->)", re.S)
+    if not place.search(old):
+        raise Trouble(f"{path} has no place for {name}")
+    with open(path, "w") as f:
+        f.write(place.sub(lambda m: f"{m[1]}\n{text}\n\n{m[2]}", old, count=1))
