@@ -17,6 +17,7 @@
 #include "node/admin/admin.h"
 #include "node/admin/control.h"
 #include "node/admin/metricstext.h"
+#include "node/admin/objects.h"
 #include "node/admin/purge.h"
 #include "node/admin/statsjson.h"
 #include "node/base/check.h"
@@ -101,6 +102,7 @@ struct node {
 	struct control_reply *upgrade; /* who has asked for one; on the first lane */
 	struct admin *admin;
 	struct inquiries *inquiries;
+	struct objects *objects;
 	struct cluster *cluster; /* NULL: this node is in none */
 	atomic_uint connections, lanes_ended;
 	atomic_bool let_go; /* by the first lane */
@@ -484,6 +486,21 @@ static void show_recent(void *cookie, struct buf *json)
 	recent_put(n->recent, json, n->lanes[0].server.policy->admin.show_urls);
 }
 
+static void show_objects(void *cookie, struct buf *json)
+{
+	struct node *n = cookie;
+
+	objects_put(n->objects, json, n->lanes[0].server.policy->admin.show_urls);
+}
+
+/* Who may open the control socket may see all. */
+static void tell_objects(void *cookie, struct buf *json)
+{
+	struct node *n = cookie;
+
+	objects_put(n->objects, json, true);
+}
+
 static void show_page(void *cookie, struct page_facts *out)
 {
 	const struct node *n = cookie;
@@ -609,6 +626,7 @@ static const struct control_actions control_actions = {
 	.offline = control_offline,
 	.upgrade = upgrade,
 	.stats = show_stats,
+	.objects = tell_objects,
 	.purge = control_purge,
 	.denied = show_denied,
 	.peers = show_peers,
@@ -620,6 +638,7 @@ static const struct admin_actions admin_actions = {
 	.page = show_page,
 	.history = show_history,
 	.recent = show_recent,
+	.objects = show_objects,
 	.node = node_name,
 };
 
@@ -682,6 +701,7 @@ static int start_lanes(struct node *n, char *why, size_t why_bytes)
 		lane_init(&n->lanes[i], n, (int)i, roots, ticket_keys);
 	X509_STORE_free(roots);
 	n->inquiries = inquiries_new();
+	n->objects = objects_new(n->lanes[0].loop, n->store);
 	n->control = control_open(n->lanes[0].loop, n->conf->control, &control_actions, n, why, why_bytes);
 	if (!n->control || open_admin(n, why, why_bytes) < 0 || open_cluster(n, why, why_bytes) < 0)
 		return -1;
@@ -983,6 +1003,8 @@ static void on_end_work(void *arg)
 		admin_close(&l->node->admin);
 		inquiries_free(l->node->inquiries);
 		l->node->inquiries = NULL;
+		objects_free(l->node->objects);
+		l->node->objects = NULL;
 	}
 	server_fini(&l->server);
 	flight_end_all(&l->server.fetcher);

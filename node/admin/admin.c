@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "node/admin/metricstext.h"
+#include "node/admin/objects.h"
 #include "node/admin/peersjson.h"
 #include "node/admin/statsjson.h"
 #include "node/base/check.h"
@@ -168,6 +169,12 @@ static struct answer page_recent(struct admin *a, const struct url *url)
 	return show_large(a, a->actions->recent, RECENT_MAX, JSON);
 }
 
+static struct answer page_objects(struct admin *a, const struct url *url)
+{
+	(void)url;
+	return show_large(a, a->actions->objects, OBJECTS_JSON_MAX, JSON);
+}
+
 static struct answer page_stats(struct admin *a, const struct url *url)
 {
 	(void)url;
@@ -206,10 +213,10 @@ static const struct {
 	struct span path;
 	struct answer (*page)(struct admin *, const struct url *);
 } pages[] = {
-	{SPAN("/"), page_people},         {SPAN("/healthz"), page_healthz},    {SPAN("/readyz"), page_readyz},
-	{SPAN("/metrics"), page_metrics}, {SPAN("/stats.json"), page_stats},   {SPAN("/history.json"), page_history},
-	{SPAN("/page.json"), page_facts}, {SPAN("/recent.json"), page_recent}, {SPAN("/peers.json"), page_peers},
-	{SPAN("/ca.crt"), page_ca},
+	{SPAN("/"), page_people},         {SPAN("/healthz"), page_healthz},      {SPAN("/readyz"), page_readyz},
+	{SPAN("/metrics"), page_metrics}, {SPAN("/stats.json"), page_stats},     {SPAN("/history.json"), page_history},
+	{SPAN("/page.json"), page_facts}, {SPAN("/recent.json"), page_recent},   {SPAN("/peers.json"), page_peers},
+	{SPAN("/ca.crt"), page_ca},       {SPAN("/objects.json"), page_objects},
 };
 
 static struct answer page_missing(struct admin *a)

@@ -7,6 +7,7 @@
  *     /stats.json   statsjson.h
  *     /history.json history.h: the last hour
  *     /recent.json  recent.h: what went wrong lately; URLs and clients only with admin.show_urls
+ *     /objects.json objects.h; URLs only with admin.show_urls
  *     /peers.json   peersjson.h; 404 when the node is in no cluster
  *     /ca.crt       the certificate that clients are to trust; ?format=pem (also without), der or p12
  *
@@ -35,8 +36,9 @@ struct admin_actions {
 	bool (*peers)(void *cookie, struct buf *json);      /* at least PEERSJSON_LEAST; false: in no cluster */
 	void (*page)(void *cookie, struct page_facts *out); /* zeroed before */
 	void (*history)(void *cookie, struct history_row *now);
-	void (*recent)(void *cookie, struct buf *json); /* RECENT_MAX */
-	const char *(*node)(void *cookie);              /* the node's name as of now; borrowed for the call */
+	void (*recent)(void *cookie, struct buf *json);  /* RECENT_MAX */
+	void (*objects)(void *cookie, struct buf *json); /* OBJECTS_JSON_MAX */
+	const char *(*node)(void *cookie);               /* the node's name as of now; borrowed for the call */
 };
 
 /* Listens on the n addresses. Borrows the actions. The CA's certificate is read here, once; `ca_path` NULL: there

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "node/admin/control_words.h"
+#include "node/admin/objects.h"
 #include "node/admin/peersjson.h"
 #include "node/admin/statsjson.h"
 #include "node/base/check.h"
@@ -122,6 +123,17 @@ static void do_stats(struct talk *t, const struct control_request *r)
 
 	(void)r;
 	t->control->actions->stats(t->control->cookie, &b);
+	say_text(t, buf_span(&b));
+	free(text);
+}
+
+static void do_objects(struct talk *t, const struct control_request *r)
+{
+	char *text = mem_alloc(OBJECTS_JSON_MAX);
+	struct buf b = buf_over(text, OBJECTS_JSON_MAX);
+
+	(void)r;
+	t->control->actions->objects(t->control->cookie, &b);
 	say_text(t, buf_span(&b));
 	free(text);
 }
@@ -253,7 +265,7 @@ static void do_denied(struct talk *t, const struct control_request *r)
 static void (*const doers[CONTROL_VERB_COUNT])(struct talk *, const struct control_request *) = {
 	[CONTROL_STATS] = do_stats,     [CONTROL_PEERS] = do_peers,     [CONTROL_MATRIX] = do_matrix,
 	[CONTROL_EXPLAIN] = do_explain, [CONTROL_OFFLINE] = do_offline, [CONTROL_DENIED] = do_denied,
-	[CONTROL_UPGRADE] = do_upgrade,
+	[CONTROL_UPGRADE] = do_upgrade, [CONTROL_OBJECTS] = do_objects,
 };
 
 /* ---- connections ---- */

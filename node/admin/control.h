@@ -27,6 +27,7 @@ void control_fail(struct control_reply *, const char *why);
 /* What the commands do; called on the loop's thread. An action that is NULL is answered with an error. */
 struct control_actions {
 	void (*stats)(void *cookie, struct buf *json);
+	void (*objects)(void *cookie, struct buf *json); /* OBJECTS_JSON_MAX, URLs and all */
 	/* Here, or on all nodes of the cluster. `value` is as the operator has said it, empty for PURGEREC_ALL. How many went here, or -1 with
 	 * a sentence in why. */
 	long (*purge)(void *cookie, enum purgerec_kind, struct span value, bool whole_cluster, const char **why);

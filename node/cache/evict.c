@@ -107,11 +107,16 @@ void evict_remove(struct evict_line *l, struct evict_item *item)
 	heap_remove(&l->heap, &item->node);
 }
 
+struct evict_item *evict_at(const struct evict_line *l, size_t place)
+{
+	if (place >= l->heap.n)
+		return NULL;
+	return (struct evict_item *)(void *)((char *)l->heap.v[place + 1] - offsetof(struct evict_item, node));
+}
+
 struct evict_item *evict_first(const struct evict_line *l)
 {
-	struct heap_node *node = heap_min(&l->heap);
-
-	return node ? (struct evict_item *)(void *)((char *)node - offsetof(struct evict_item, node)) : NULL;
+	return evict_at(l, 0);
 }
 
 void evict_again(struct evict_line *l, struct evict_item *item, uint64_t hits)

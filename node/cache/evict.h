@@ -84,6 +84,8 @@ void evict_insert(struct evict_line *, struct evict_item *, uint64_t bytes);
 void evict_remove(struct evict_line *, struct evict_item *);
 /* NULL: the line is empty. */
 struct evict_item *evict_first(const struct evict_line *);
+/* All of them: the first at 0, then in no order; NULL behind the last. */
+struct evict_item *evict_at(const struct evict_line *, size_t place);
 /* It was asked for so many times more. */
 void evict_again(struct evict_line *, struct evict_item *, uint64_t hits);
 /* It goes, being the first. */

@@ -195,3 +195,20 @@ void store_mem_set_policy(struct store *s, const struct evict_policy *policy)
 	evict_set_policy(&m->line, policy);
 	pthread_mutex_unlock(&m->lock);
 }
+
+bool store_mem_walk(struct store *s, size_t *at, size_t n, store_mem_each_f *each, void *cookie)
+{
+	struct store_mem *m = mem_of(s);
+	struct evict_item *item;
+
+	pthread_mutex_lock(&m->lock);
+	for (size_t end = *at + n; *at < end && (item = evict_at(&m->line, *at)) != NULL; ++*at) {
+		struct entry *e = entry_of(item);
+		uint32_t hits = atomic_load_explicit(&e->hits, memory_order_relaxed);
+
+		each(cookie, e, item->bytes, item->refs - 1 + hits);
+	}
+	item = evict_at(&m->line, *at);
+	pthread_mutex_unlock(&m->lock);
+	return item != NULL;
+}

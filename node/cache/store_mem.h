@@ -15,4 +15,10 @@ void store_mem_set_index(struct store *, struct index *);
 /* After a reload: all that is kept is weighed anew; no hit waits for it, but fills do. */
 void store_mem_set_policy(struct store *, const struct evict_policy *);
 
+/* A look at what is kept: at most n entries, from place *at of the line on (0: the first), which moves on; each in a call under the store's
+ * lock, with what it costs and how often it was served: for comparing and entry_ref, no more. False: there are no more. Between two calls
+ * entries may come, go and move: who walks all may miss some, and meet some twice. Any thread. */
+typedef void store_mem_each_f(void *cookie, struct entry *, uint64_t bytes, uint64_t hits);
+bool store_mem_walk(struct store *, size_t *at, size_t n, store_mem_each_f *, void *cookie);
+
 #endif

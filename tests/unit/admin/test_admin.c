@@ -97,7 +97,14 @@ static void put_recent(void *cookie, struct buf *b)
 	buf_put_str(b, "{\"urls\":false,\"lines\":[]}\n");
 }
 
+static void put_objects(void *cookie, struct buf *b)
+{
+	(void)cookie;
+	buf_put_str(b, "{\"urls\":false,\"as_of\":null}\n");
+}
+
 static const struct admin_actions actions = {
+	.objects = put_objects,
 	.recent = put_recent,
 	.stats = put_stats,
 	.metrics = put_metrics,
@@ -313,6 +320,7 @@ static void pages(void **state)
 		{"/page.json", 200, "application/json", "{\"state\":\"ready\",\"role\":\"parent\","},
 		{"/history.json", 200, "application/json", "{\"interval_s\":60,"},
 		{"/recent.json", 200, "application/json", "{\"urls\":false,"},
+		{"/objects.json", 200, "application/json", "{\"urls\":false,\"as_of\":null}"},
 		{"/nowhere", 404, "text/plain; charset=utf-8", "no such page; there are: / /healthz /readyz "},
 		{"/healthz/", 404, "text/plain; charset=utf-8", "no such page"},
 		{"/HEALTHZ", 404, "text/plain; charset=utf-8", "no such page"},

@@ -89,8 +89,18 @@ static void explain(void *cookie, struct span url, struct control_reply *r)
 	ask_others(w, r);
 }
 
-static const struct control_actions actions = {
-	.stats = put_stats, .purge = purge, .peers = put_peers, .matrix = matrix, .explain = explain};
+static void put_objects(void *cookie, struct buf *b)
+{
+	(void)cookie;
+	buf_put_str(b, "{\"urls\":true}\n");
+}
+
+static const struct control_actions actions = {.stats = put_stats,
+					       .objects = put_objects,
+					       .purge = purge,
+					       .peers = put_peers,
+					       .matrix = matrix,
+					       .explain = explain};
 
 static void do_open(void *arg)
 {
