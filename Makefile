@@ -149,7 +149,7 @@ doc = $(DESTDIR)$(PREFIX)/share/doc/pmcache
 share = $(DESTDIR)$(PREFIX)/share
 install: all man completion ## into DESTDIR and PREFIX (units into UNITDIR)
 	install -D -m 755 -t $(DESTDIR)$(PREFIX)/bin $(PROGRAMS)
-	install -D -m 644 -t $(doc) README.md LICENSE $(wildcard docs/*.md)
+	install -D -m 644 -t $(doc) README.md SECURITY.md LICENSE $(wildcard docs/*.md)
 	install -D -m 644 -t $(doc)/examples $(wildcard conf/*.yaml) \
 		conf/systemd/pmcache.yaml conf/systemd/credentials.conf conf/systemd/pmcached.socket
 	install -D -m 644 -t $(share)/man/man8 $(filter %.8,$(MAN))

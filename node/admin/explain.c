@@ -49,11 +49,13 @@ static void explain_free(struct explain *e)
 
 static void judge_published(struct entry *entry, const struct entry_view *view, mono_us now, struct finding *f)
 {
-	static const struct cachectl nothing;
+	struct cachectl nothing; /* that the request says */
 	dur_ms here = head_here(view->head, now);
 	enum fresh_why why = FRESH_WHY_NONE;
-	enum fresh_verdict verdict = fresh_verdict(&view->head->terms, &nothing, here, &why);
+	enum fresh_verdict verdict;
 
+	cachectl_init(&nothing);
+	verdict = fresh_verdict(&view->head->terms, &nothing, here, &why);
 	f->has_size = f->has_age = true;
 	f->size = body_length(&entry->body);
 	f->age_s = fresh_age_s(&view->head->terms, here);
