@@ -26,7 +26,7 @@
 enum { STREAM_READ = 1, STREAM_WRITE = 2 };
 
 /* How much one stream_write takes at the most: the piece of a large body that one turn moves. */
-#define STREAM_TURN_BYTES (128 * 1024)
+#define STREAM_TURN_BYTES (64 * 1024)
 
 enum stream_end {
 	STREAM_CLEAN, /* what was written arrives, then the end is told as the protocol has it */

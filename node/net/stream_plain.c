@@ -73,11 +73,12 @@ static ssize_t send_some(struct plain *p, const char *bytes, size_t n)
 	return -1;
 }
 
+/* Who has been told of room and waits for its turn need not be told again. */
 static void update_watch(struct plain *p)
 {
 	unsigned events = p->wanted & STREAM_READ ? FD_READ : 0;
 
-	if (p->pending || (p->wanted & STREAM_WRITE))
+	if ((p->pending || (p->wanted & STREAM_WRITE)) && !p->write_job.set)
 		events |= FD_WRITE;
 	fdwatch_want(p->watch, events);
 }
@@ -347,14 +348,6 @@ static const struct addr *plain_peer(const struct stream *s)
 
 /* ---- readiness ---- */
 
-static void on_write_turn(void *arg)
-{
-	struct plain *p = arg;
-
-	if ((p->wanted & STREAM_WRITE) && p->stream.on_ready)
-		p->stream.on_ready(p->stream.cookie, STREAM_WRITE);
-}
-
 static void send_pending(struct plain *p)
 {
 	ssize_t sent = send_some(p, p->pending + p->pending_at, p->pending_n - p->pending_at);
@@ -370,12 +363,11 @@ static void send_pending(struct plain *p)
 	}
 }
 
-static void on_writable(struct plain *p)
+static void on_write_turn(void *);
+
+/* Nothing is pending any more. */
+static void on_sent(struct plain *p)
 {
-	if (p->pending)
-		send_pending(p);
-	if (p->pending)
-		return;
 	if (p->lingering) {
 		if (p->stream.why)
 			plain_free(p);
@@ -390,13 +382,31 @@ static void on_writable(struct plain *p)
 	update_watch(p);
 }
 
+/* What is pending may be as much as a piece of a body: sending it is a turn's work, too. */
+static void on_write_turn(void *arg)
+{
+	struct plain *p = arg;
+
+	if (p->pending) {
+		send_pending(p);
+		if (!p->pending) {
+			on_sent(p);
+			return;
+		}
+	}
+	update_watch(p);
+	if (!p->pending && (p->wanted & STREAM_WRITE) && p->stream.on_ready)
+		p->stream.on_ready(p->stream.cookie, STREAM_WRITE);
+}
+
 static void on_fd(void *cookie, unsigned events)
 {
 	struct plain *p = cookie;
 
 	CHECK(&p->stream, STREAM_MAGIC);
 	if (events & FD_WRITE) {
-		on_writable(p);
+		loop_bulk(p->stream.loop, &p->write_job, on_write_turn, p);
+		update_watch(p);
 		return;
 	}
 	p->may_have_more = true;

@@ -199,6 +199,47 @@ static void test_clean_close(void **state)
 	ground_run_for(&p->g, 5);
 }
 
+static bool has_come(int fd)
+{
+	char byte;
+
+	return recv(fd, &byte, 1, MSG_PEEK) == 1;
+}
+
+static void empty(int fd)
+{
+	char to[64 * 1024];
+
+	while (recv(fd, to, sizeof(to), 0) > 0)
+		;
+}
+
+/* What is pending is as much as a piece of a body, or more: of two that have room again one goes in a turn. */
+static void test_pending_goes_by_turns(void **state)
+{
+	struct place *p = *state;
+	struct addr a = ground_addr("127.0.0.1", 8);
+	static char all[LOTS];
+	struct deferred one_turn = {0};
+	struct stream *other;
+	int fd[2];
+
+	ground_pair(fd);
+	other = stream_plain_new(p->g.loop, fd[0], &a);
+	assert_true(stream_push(p->s, span_of(all, LOTS)) && stream_push(other, span_of(all, LOTS)));
+	assert_true(stream_blocked(p->s) && stream_blocked(other));
+	empty(p->peer);
+	empty(fd[1]);
+	loop_defer(p->g.loop, &one_turn, ground_on_stop, p->g.loop);
+	ground_run(&p->g);
+	assert_true(has_come(p->peer) != has_come(fd[1]));
+	loop_defer(p->g.loop, &one_turn, ground_on_stop, p->g.loop);
+	ground_run(&p->g);
+	assert_true(has_come(p->peer) && has_come(fd[1]));
+	stream_close(&other, STREAM_CUT);
+	close(fd[1]);
+}
+
 static void test_cut(void **state)
 {
 	struct place *p = *state;
@@ -300,6 +341,7 @@ int main(void)
 		T(test_push_then_write),
 		T(test_lots),
 		T(test_clean_close),
+		T(test_pending_goes_by_turns),
 		T(test_cut),
 		T(test_end_writing),
 		T(test_reset),
