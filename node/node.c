@@ -84,7 +84,8 @@ struct node {
 	struct log *log;
 	struct accesslog *accesslog;
 	struct recent *recent;
-	struct ca *ca;
+	struct ca *ca; /* NULL: nothing is bumped */
+	_Atomic wall_ms ca_not_after;
 	struct mint *mint;
 	struct index *index;
 	struct store *store;
@@ -169,9 +170,45 @@ static int open_ca(struct node *n, char *why, size_t why_bytes)
 		log_line(n->log, LOG_NOTICE, "ca", "made a new CA: %s", c->ca.cert);
 	}
 	n->ca = ca_open(c->ca.cert, c->ca.key, now, why, why_bytes);
-	if (n->ca && *why)
+	if (!n->ca)
+		return -1;
+	if (*why)
 		log_line(n->log, LOG_WARNING, "ca", "%s", why);
-	return n->ca ? 0 : -1;
+	n->ca_not_after = ca_not_after(n->ca);
+	return 0;
+}
+
+/* Reads the CA's files again. *out: the CA, when it is another one now, and *shown: what the admin port is to show of it. */
+static int reopen_ca(struct node *n, struct ca **out, struct admin_ca **shown, char *why, size_t why_bytes)
+{
+	*out = NULL;
+	*shown = NULL;
+	if (!n->ca)
+		return 0;
+	*out = ca_open(n->conf->ca.cert, n->conf->ca.key, clock_wall(&clock_system), why, why_bytes);
+	if (!*out)
+		return -1;
+	if (*why)
+		log_line(n->log, LOG_WARNING, "ca", "%s", why);
+	if (ca_same(*out, n->ca)) {
+		ca_unref(out);
+		return 0;
+	}
+	*shown = admin_ca_read(n->conf->ca.cert, why, why_bytes);
+	if (*shown)
+		return 0;
+	ca_unref(out);
+	return -1;
+}
+
+/* Takes it. */
+static void use_ca(struct node *n, struct ca *ca)
+{
+	mint_use_ca(n->mint, ca);
+	ca_unref(&n->ca);
+	n->ca = ca;
+	n->ca_not_after = ca_not_after(ca);
+	log_line(n->log, LOG_NOTICE, "ca", "%s has changed: leaves are signed with it from now on", n->conf->ca.cert);
 }
 
 static int open_mint(struct node *n, char *why, size_t why_bytes)
@@ -424,7 +461,7 @@ static struct statsjson_gauges gauges_of(struct node *n)
 		.memory_used_bytes = store.used,
 		.memory_limit_bytes = store.size,
 		.objects = store.entries,
-		.ca_not_after = n->ca ? ca_not_after(n->ca) : 0,
+		.ca_not_after = n->ca_not_after,
 	};
 }
 
@@ -645,17 +682,22 @@ static const struct admin_actions admin_actions = {
 static int open_admin(struct node *n, char *why, size_t why_bytes)
 {
 	const struct conf_addresses *list = &n->conf->listen.admin;
+	struct admin_ca *ca = NULL;
 	struct addr *at;
 
 	if (!list->n)
 		return 0;
+	if (n->ca) {
+		ca = admin_ca_read(n->conf->ca.cert, why, why_bytes);
+		if (!ca)
+			return -1;
+	}
 	at = mem_alloc(list->n * sizeof(*at));
 	for (size_t i = 0; i < list->n; i++)
 		at[i] = addr_of(&list->v[i]);
 	for (unsigned i = 0; i < n->n_lanes; i++)
 		n->lanes[i].server.admin = at[0];
-	n->admin = admin_open(n->lanes[0].loop, at, list->n, n->ca ? n->conf->ca.cert : NULL, &admin_actions, n, why,
-			      why_bytes);
+	n->admin = admin_open(n->lanes[0].loop, at, list->n, ca, &admin_actions, n, why, why_bytes);
 	free(at);
 	return n->admin ? 0 : -1;
 }
@@ -807,6 +849,7 @@ struct change {
 	struct lane *lane;
 	struct policy *policy;
 	X509_STORE *roots;
+	struct admin_ca *ca; /* NULL: as before */
 	uint8_t ticket_keys[TLSCTX_TICKET_KEY_BYTES];
 };
 
@@ -820,6 +863,8 @@ static void on_new_policy(void *arg)
 		cluster_reload(l->node->cluster, ch->policy);
 	dns_set_hosts_file(l->dns, ch->policy->upstream.hosts_file);
 	tlsctx_set_roots(l->tls, ch->roots);
+	if (ch->ca)
+		admin_set_ca(l->node->admin, ch->ca);
 	pool_clear(l->pool);
 	policy_unref(&ch->policy);
 	X509_STORE_free(ch->roots);
@@ -830,12 +875,17 @@ void node_reload(struct node *n, struct conf *conf)
 {
 	char why[NODE_WHY_BYTES], keys[512];
 	X509_STORE *roots = trust_new(conf->policy->upstream.ca_file, why, sizeof(why));
+	struct admin_ca *shown;
+	struct ca *ca;
 
-	if (!roots) {
+	if (!roots || reopen_ca(n, &ca, &shown, why, sizeof(why)) < 0) {
 		log_line(n->log, LOG_ERROR, "conf", "%s; the old configuration stays in force", why);
+		X509_STORE_free(roots);
 		conf_free(conf);
 		return;
 	}
+	if (ca)
+		use_ca(n, ca);
 	if (conf_reload_differs(n->conf, conf, keys, sizeof(keys)))
 		log_line(n->log, LOG_WARNING, "conf", "changed, but in force only after a restart: %s", keys);
 	log_set_level(n->log, conf->log_level);
@@ -847,7 +897,10 @@ void node_reload(struct node *n, struct conf *conf)
 	for (unsigned i = 0; i < n->n_lanes; i++) {
 		struct change *ch = NEW(struct change);
 
-		*ch = (struct change){.lane = &n->lanes[i], .policy = policy_ref(conf->policy), .roots = roots};
+		*ch = (struct change){.lane = &n->lanes[i],
+				      .policy = policy_ref(conf->policy),
+				      .roots = roots,
+				      .ca = i ? NULL : shown};
 		X509_STORE_up_ref(roots);
 		loop_post(n->lanes[i].loop, on_new_policy, ch);
 	}

@@ -61,6 +61,13 @@ static const struct {
 
 #define CA_FORMS (sizeof(ca_forms) / sizeof(ca_forms[0]))
 
+struct admin_ca {
+	struct {
+		uint8_t *bytes;
+		size_t n;
+	} form[CA_FORMS];
+};
+
 struct admin {
 	unsigned magic;
 	struct loop *loop;
@@ -69,11 +76,8 @@ struct admin {
 	const struct admin_actions *actions;
 	void *cookie;
 	bool draining;
-	char machine[256]; /* its host name; empty when there is none */
-	struct {
-		uint8_t *bytes;
-		size_t n;
-	} ca[CA_FORMS];
+	char machine[256];   /* its host name; empty when there is none */
+	struct admin_ca *ca; /* NULL: none */
 	struct history history;
 	struct timer minute;
 	TAILQ_HEAD(, talk) talks; /* the one that asked last is the last */
@@ -129,7 +133,7 @@ static struct answer page_facts(struct admin *a, const struct url *url)
 
 	(void)url;
 	a->actions->page(a->cookie, &facts);
-	page_put_json(&b, &facts, a->draining, a->ca[0].bytes != NULL);
+	page_put_json(&b, &facts, a->draining, a->ca != NULL);
 	CHECK_THAT(!b.full);
 	return (struct answer){200, JSON, buf_span(&b), NULL};
 }
@@ -197,15 +201,15 @@ static struct answer page_ca(struct admin *a, const struct url *url)
 {
 	struct span rest = url->query, part, form = SPAN("pem");
 
-	if (!a->ca[0].bytes)
+	if (!a->ca)
 		return say(a, 404, "this node bumps nothing, and has no CA");
 	while (rest.p && span_cut(&rest, '&', &part))
 		if (span_starts(part, SPAN("format=")))
 			form = span_from(part, sizeof("format=") - 1);
 	for (size_t i = 0; i < CA_FORMS; i++)
 		if (span_eq(form, ca_forms[i].name))
-			return (struct answer){200, ca_forms[i].type, span_of((const char *)a->ca[i].bytes, a->ca[i].n),
-					       NULL};
+			return (struct answer){200, ca_forms[i].type,
+					       span_of((const char *)a->ca->form[i].bytes, a->ca->form[i].n), NULL};
 	return say(a, 400, "format is one of pem, der, p12");
 }
 
@@ -504,14 +508,25 @@ static void on_minute(void *arg)
 	timer_set_in(&a->minute, HISTORY_EVERY);
 }
 
-static int load_ca(struct admin *a, const char *path, char *why, size_t why_bytes)
+struct admin_ca *admin_ca_read(const char *path, char *why, size_t why_bytes)
 {
+	struct admin_ca *ca = NEW(struct admin_ca);
+
 	for (size_t i = 0; i < CA_FORMS; i++) {
-		a->ca[i].bytes = ca_export(path, (enum ca_format)i, &a->ca[i].n, why, why_bytes);
-		if (!a->ca[i].bytes)
-			return -1;
+		ca->form[i].bytes = ca_export(path, (enum ca_format)i, &ca->form[i].n, why, why_bytes);
+		if (!ca->form[i].bytes) {
+			admin_ca_free(ca);
+			return NULL;
+		}
 	}
-	return 0;
+	return ca;
+}
+
+void admin_ca_free(struct admin_ca *ca)
+{
+	for (size_t i = 0; ca && i < CA_FORMS; i++)
+		free(ca->form[i].bytes);
+	free(ca);
 }
 
 static int listen_on(struct admin *a, const struct addr *at, size_t n, char *why, size_t why_bytes)
@@ -527,7 +542,7 @@ static int listen_on(struct admin *a, const struct addr *at, size_t n, char *why
 	return 0;
 }
 
-struct admin *admin_open(struct loop *loop, const struct addr *at, size_t n, const char *ca_path,
+struct admin *admin_open(struct loop *loop, const struct addr *at, size_t n, struct admin_ca *ca,
 			 const struct admin_actions *actions, void *cookie, char *why, size_t why_bytes)
 {
 	struct admin *a = NEW(struct admin);
@@ -536,15 +551,28 @@ struct admin *admin_open(struct loop *loop, const struct addr *at, size_t n, con
 	a->loop = loop;
 	a->actions = actions;
 	a->cookie = cookie;
+	a->ca = ca;
 	TAILQ_INIT(&a->talks);
 	timer_init(&a->minute, loop, on_minute, a);
 	if (gethostname(a->machine, sizeof(a->machine) - 1) < 0)
 		a->machine[0] = '\0';
-	if ((ca_path && load_ca(a, ca_path, why, why_bytes) < 0) || listen_on(a, at, n, why, why_bytes) < 0)
+	if (listen_on(a, at, n, why, why_bytes) < 0)
 		admin_close(&a);
 	else
 		on_minute(a); /* the history begins with the node */
 	return a;
+}
+
+void admin_set_ca(struct admin *a, struct admin_ca *ca)
+{
+	struct admin_ca *former = ca;
+
+	if (a) {
+		CHECK(a, ADMIN_MAGIC);
+		former = a->ca; /* answers have copied it */
+		a->ca = ca;
+	}
+	admin_ca_free(former);
 }
 
 void admin_drain(struct admin *a)
@@ -570,8 +598,7 @@ void admin_close(struct admin **ap)
 		next = TAILQ_NEXT(t, entry);
 		talk_end(t, STREAM_CUT);
 	}
-	for (size_t i = 0; i < CA_FORMS; i++)
-		free(a->ca[i].bytes);
+	admin_ca_free(a->ca);
 	free(a->listeners);
 	timer_fini(&a->minute);
 	a->magic = 0;

@@ -28,6 +28,7 @@
 #include "node/net/loop.h"
 
 struct admin;
+struct admin_ca;
 
 /* Where the pages come from; called on the loop's thread. */
 struct admin_actions {
@@ -41,10 +42,17 @@ struct admin_actions {
 	const char *(*node)(void *cookie);               /* the node's name as of now; borrowed for the call */
 };
 
-/* Listens on the n addresses. Borrows the actions. The CA's certificate is read here, once; `ca_path` NULL: there
- * is none, and /ca.crt is not found. NULL with a sentence in why. */
-struct admin *admin_open(struct loop *, const struct addr *at, size_t n, const char *ca_path,
+/* The CA's certificate in all its forms, for /ca.crt. Reads the file: not on a loop's thread while it serves. NULL with a
+ * sentence in why. */
+struct admin_ca *admin_ca_read(const char *path, char *why, size_t why_bytes);
+void admin_ca_free(struct admin_ca *);
+
+/* Listens on the n addresses. Borrows the actions; takes the CA, NULL: there is none, and /ca.crt is not found. NULL with a
+ * sentence in why. */
+struct admin *admin_open(struct loop *, const struct addr *at, size_t n, struct admin_ca *,
 			 const struct admin_actions *, void *cookie, char *why, size_t why_bytes);
+/* Takes the CA that is to be shown from now on. NULL for the admin: it is freed. */
+void admin_set_ca(struct admin *, struct admin_ca *);
 /* From now on /readyz says 503; all else goes on. Harmless on NULL. */
 void admin_drain(struct admin *);
 /* Ends listening and all connections at once. Harmless on NULL inside; clears *a. */

@@ -118,7 +118,7 @@ static int ca_init(struct ctl *c, struct ctl_args *a)
 		return code;
 	if (!c->json)
 		printf("made %s and %s\n%s", c->ca_cert, c->ca_key,
-		       o.force ? "restart pmcached, and have clients trust the new one\n" : "");
+		       o.force ? "reload pmcached (SIGHUP), and have clients trust the new one\n" : "");
 	return ctl_finish();
 }
 

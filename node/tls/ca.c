@@ -310,6 +310,18 @@ void ca_unref(struct ca **p)
 	free(ca);
 }
 
+bool ca_same(const struct ca *a, const struct ca *b)
+{
+	int n = sk_X509_num(a->chain);
+
+	if (X509_cmp(a->cert, b->cert) != 0 || n != sk_X509_num(b->chain))
+		return false;
+	for (int i = 0; i < n; i++)
+		if (X509_cmp(sk_X509_value(a->chain, i), sk_X509_value(b->chain, i)) != 0)
+			return false;
+	return true;
+}
+
 const uint8_t *ca_fingerprint(const struct ca *ca)
 {
 	return ca->fingerprint;

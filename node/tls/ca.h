@@ -61,6 +61,9 @@ struct ca_ask {
 /* A server certificate, own random serial, owned by the caller (X509_free). NULL only when OpenSSL refuses. */
 X509 *ca_sign(const struct ca *, const struct ca_ask *);
 
+/* The same certificates, in the same order; then it is the same key, too. */
+bool ca_same(const struct ca *, const struct ca *);
+
 const uint8_t *ca_fingerprint(const struct ca *); /* SHA-256 of the signing certificate, 32 bytes */
 wall_ms ca_not_before(const struct ca *);
 wall_ms ca_not_after(const struct ca *); /* the earliest end in the chain */

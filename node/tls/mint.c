@@ -192,6 +192,7 @@ static uint64_t leaf_hash(const struct mint *m, const uint8_t context[MINT_CONTE
 
 /* What was asked for, checked, each name once. */
 struct wanted {
+	const struct ca *ca; /* whose leaf it is to be */
 	char name[MINT_NAMES_MAX][NAMES_HOST_MAX + 1];
 	size_t n;
 	uint8_t context[MINT_CONTEXT_BYTES];
@@ -226,6 +227,7 @@ static void put_context(struct wanted *w, const struct ca *ca)
 {
 	struct sha256 h;
 
+	w->ca = ca;
 	sha256_init(&h);
 	sha256_add(&h, ca_fingerprint(ca), SHA256_BYTES);
 	for (size_t i = 0; i < w->n; i++)
@@ -349,7 +351,8 @@ static struct leaf *sign(const struct mint *m, struct ca *ca, const struct wante
 
 static bool is_good(const struct leaf *leaf, const struct wanted *w, wall_ms now)
 {
-	return now < leaf->renew_at && memcmp(leaf->look, w->look, sizeof(leaf->look)) == 0;
+	/* The fingerprint is in the context already; but the same CA may have got another chain. */
+	return leaf->ca == w->ca && now < leaf->renew_at && memcmp(leaf->look, w->look, sizeof(leaf->look)) == 0;
 }
 
 /* With the lock. */

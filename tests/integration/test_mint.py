@@ -151,6 +151,40 @@ def test_ca_and_leaves_survive_a_restart(make, origin):
     assert e.get(origin.url("/x")).body == b"x"
 
 
+def test_a_changed_ca_is_in_force_after_sighup_and_connections_go_on(make, origin):
+    origin.on("/x", Reply(body=b"x", headers=[("Cache-Control", "max-age=600")]))
+    e = make.edge()
+    with e.bumped(origin) as old:
+        assert old.get("/x").body == b"x"
+        before, issuer = ca(e), leaf(old).issuer
+        e.ctl("ca", "init", "--force", "--name", "the next CA")
+        with e.bumped(origin, context=client_context(None)) as c:
+            assert leaf(c).issuer == issuer, "before the signal nothing changes"
+        e.reload()
+        e.said("ca.crt has changed")
+        with e.bumped(origin) as c:
+            assert leaf(c).issuer == ca(e).subject != before.subject
+            assert c.get("/x").headers.get("X-Cache").startswith("HIT")
+        assert old.get("/x").body == b"x"
+    with e.connect("admin") as c:
+        eventually("the admin port shows the new CA",
+                   lambda: c.get("/ca.crt", headers=[("Host", "localhost")]).text == open(e.ca_file).read())
+    assert x509.load_pem_x509_certificate(e.ctl("ca", "export").stdout.encode()) == ca(e)
+
+
+def test_a_faulty_ca_changes_nothing_at_sighup(make, origin):
+    origin.on("/x", Reply(body=b"x"))
+    e = make.edge()
+    issuer = ca(e).subject
+    good = (e.state / "ca.crt").read_bytes()
+    (e.state / "ca.crt").write_bytes(good[: len(good) // 2])
+    e.reload()
+    e.said("the old configuration stays in force")
+    with e.bumped(origin, context=client_context(None)) as c:
+        assert leaf(c).issuer == issuer
+        assert c.get("/x").body == b"x"
+
+
 # -- certificate: origin
 
 

@@ -117,8 +117,10 @@ static const struct admin_actions actions = {
 static void open_admin(void *arg)
 {
 	struct world *w = arg;
+	struct admin_ca *ca = admin_ca_read(w->ca_path, w->why, sizeof(w->why));
 
-	w->admin = admin_open(w->lane.loop, w->at, w->n_at, w->ca_path, &actions, w, w->why, sizeof(w->why));
+	assert_non_null(ca);
+	w->admin = admin_open(w->lane.loop, w->at, w->n_at, ca, &actions, w, w->why, sizeof(w->why));
 }
 
 static void drain_admin(void *arg)
@@ -386,20 +388,41 @@ static void peers_of_a_node_in_a_cluster_alone(void **state)
 	assert_string_equal("", body_of(w->got));
 }
 
-static void the_certificate_is_that_of_the_file_at_the_start(void **state)
+static char *file_of(const struct world *w)
+{
+	FILE *f = fopen(w->ca_path, "r");
+	char *pem = calloc(1, 65536);
+
+	assert_non_null(f);
+	assert_true(fread(pem, 1, 65535, f) > 0);
+	fclose(f);
+	return pem;
+}
+
+static void set_other_ca(void *arg)
+{
+	struct world *w = arg;
+
+	admin_set_ca(w->admin, admin_ca_read(w->ca_path, w->why, sizeof(w->why)));
+}
+
+static void the_certificate_is_the_one_that_was_read_last(void **state)
 {
 	struct world *w = *state;
-	char *pem;
-	size_t n;
-	FILE *f = fopen(w->ca_path, "r");
+	char key[620], *first = file_of(w), *second;
+	struct ca_settings other = {
+		.cert_path = w->ca_path, .key_path = key, .common_name = "other CA", .overwrite = true};
 
-	pem = calloc(1, 65536);
-	n = fread(pem, 1, 65535, f);
-	fclose(f);
-	assert_true(n > 0);
+	snprintf(key, sizeof(key), "%s/ca.key", w->folder);
+	assert_int_equal(0, ca_create(&other, NOW, w->why, sizeof(w->why)));
+	second = file_of(w);
+	assert_string_not_equal(first, second);
+	assert_string_equal(body_of(get(w, "/ca.crt")), first);
+	lane_do(&w->lane, set_other_ca, w);
 	unlink(w->ca_path);
-	assert_string_equal(body_of(get(w, "/ca.crt")), pem);
-	free(pem);
+	assert_string_equal(body_of(get(w, "/ca.crt")), second);
+	free(first);
+	free(second);
 }
 
 static void head_is_get_without_the_body(void **state)
@@ -781,13 +804,12 @@ static void a_taken_address_is_told_and_nothing_stays_open(void **state)
 	close(holder);
 }
 
-static void no_certificate_no_start(void **state)
+static void a_certificate_that_is_not_there_is_named(void **state)
 {
 	struct world *w = *state;
 
 	unlink(w->ca_path);
-	lane_do(&w->lane, open_admin, w);
-	assert_null(w->admin);
+	assert_null(admin_ca_read(w->ca_path, w->why, sizeof(w->why)));
 	assert_has(w->why, "ca.crt");
 }
 
@@ -797,8 +819,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(pages, set_up_open, tear_down),
 		cmocka_unit_test_setup_teardown(the_history_grows_by_the_minute, set_up_open, tear_down),
 		cmocka_unit_test_setup_teardown(peers_of_a_node_in_a_cluster_alone, set_up_open, tear_down),
-		cmocka_unit_test_setup_teardown(the_certificate_is_that_of_the_file_at_the_start, set_up_open,
-						tear_down),
+		cmocka_unit_test_setup_teardown(the_certificate_is_the_one_that_was_read_last, set_up_open, tear_down),
 		cmocka_unit_test_setup_teardown(head_is_get_without_the_body, set_up_open, tear_down),
 		cmocka_unit_test_setup_teardown(a_drain_shows_in_readyz_alone, set_up_open, tear_down),
 		cmocka_unit_test_setup_teardown(it_reads_only, set_up_open, tear_down),
@@ -822,7 +843,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(closing_ends_all_at_once, set_up_open, tear_down),
 		cmocka_unit_test_setup_teardown(several_addresses, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_taken_address_is_told_and_nothing_stays_open, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(no_certificate_no_start, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_certificate_that_is_not_there_is_named, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests_name("admin", tests, NULL, NULL);

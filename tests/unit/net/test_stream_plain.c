@@ -336,17 +336,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-		T(test_read),
-		T(test_push_gathers),
-		T(test_push_then_write),
-		T(test_lots),
-		T(test_clean_close),
-		T(test_pending_goes_by_turns),
-		T(test_cut),
-		T(test_end_writing),
-		T(test_reset),
-		T(test_last_words),
-		T(test_outbuf_is_shared),
+		T(test_read),       T(test_push_gathers),     T(test_push_then_write),
+		T(test_lots),       T(test_clean_close),      T(test_pending_goes_by_turns),
+		T(test_cut),        T(test_end_writing),      T(test_reset),
+		T(test_last_words), T(test_outbuf_is_shared),
 #undef T
 	};
 

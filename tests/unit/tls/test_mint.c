@@ -254,6 +254,51 @@ static void test_other_ca(void **state)
 	made_free(&root);
 }
 
+static struct ca *open_chain(struct place *p, const struct made *signer, X509 **certs, size_t n)
+{
+	char cert[600], key[600];
+	struct ca *ca;
+
+	snprintf(cert, sizeof(cert), "%s/ca.crt", p->folder);
+	snprintf(key, sizeof(key), "%s/ca.key", p->folder);
+	make_pem(cert, certs, n);
+	make_key_file(key, signer->pkey, 0600);
+	ca = ca_open(cert, key, NOW, p->why, sizeof(p->why));
+	if (!ca)
+		fail_msg("%s", p->why);
+	return ca;
+}
+
+/* The same CA as before, with another chain: what is sent behind a leaf is the new one. */
+static void test_other_chain(void **state)
+{
+	struct place *p = *state;
+	struct made root = make_cert((struct make){.cn = "root", .is_ca = true, .pathlen = 2}, NULL, NOW);
+	struct made middle = make_cert((struct make){.cn = "middle", .is_ca = true, .pathlen = 1}, &root, NOW);
+	struct made signer = make_cert((struct make){.cn = "signer", .is_ca = true, .pathlen = 0}, &middle, NOW);
+	struct ca *alone = open_chain(p, &signer, (X509 *[]){signer.cert}, 1);
+	struct ca *longer = open_chain(p, &signer, (X509 *[]){signer.cert, middle.cert}, 2);
+	struct leaf *old, *leaf;
+
+	assert_true(ca_same(alone, alone) && !ca_same(alone, longer) && !ca_same(longer, alone));
+	mint_use_ca(p->mint, alone);
+	old = leaf_for(p, "a.test");
+	mint_use_ca(p->mint, longer);
+	leaf = leaf_for(p, "a.test");
+	assert_ptr_not_equal(leaf, old);
+	assert_ptr_equal(leaf_chain(leaf), ca_chain(longer));
+	assert_int_equal(sk_X509_num(leaf_chain(old)), 1);
+	assert_int_equal(sk_X509_num(leaf_chain(leaf)), 2);
+	assert_memory_equal(leaf_context(leaf), leaf_context(old), MINT_CONTEXT_BYTES);
+	leaf_unref(&leaf);
+	leaf_unref(&old);
+	ca_unref(&alone);
+	ca_unref(&longer);
+	made_free(&signer);
+	made_free(&middle);
+	made_free(&root);
+}
+
 static struct origin_cert *origin(struct make how)
 {
 	struct made m = make_cert(how, NULL, NOW);
@@ -687,6 +732,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_end_of_ca, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lru, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_other_ca, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_other_chain, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_mimic, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_mimic_dates, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_constraints, setup, teardown),
