@@ -119,6 +119,23 @@ static void behind(void *cookie, uint32_t node, uint64_t serial)
 		d->behind(d->cookie, node, serial);
 }
 
+_Static_assert(PEER_STORED_PARTS == INDEX_PARTS, "a part of the set is a part of the index");
+
+static size_t stored(void *cookie, unsigned part, struct peer_stored **list)
+{
+	const struct peer_desk *d = cookie;
+	struct index_shared *v;
+	size_t n = index_shared(d->index, part, &v);
+
+	*list = n ? mem_alloc(n * sizeof(**list)) : NULL;
+	for (size_t i = 0; i < n; i++) {
+		memcpy((*list)[i].key.b, v[i].key, PEERMSG_KEY_BYTES);
+		(*list)[i].size = v[i].size;
+	}
+	free(v);
+	return n;
+}
+
 static void asked(void *cookie, const struct peer_asked *a)
 {
 	struct peer_desk *d = cookie;
@@ -210,8 +227,13 @@ static void on_look(void *arg)
 struct peer_desk *peer_desk_open(const struct peer_desk_settings *s, char *why, size_t why_bytes)
 {
 	struct peer_desk *d = NEW(struct peer_desk);
-	const struct peer_ground ground = {
-		.send = send_datagram, .look = look, .purge = purge, .behind = behind, .asked = asked, .cookie = d};
+	const struct peer_ground ground = {.send = send_datagram,
+					   .look = look,
+					   .purge = purge,
+					   .behind = behind,
+					   .stored = stored,
+					   .asked = asked,
+					   .cookie = d};
 
 	d->magic = PEER_DESK_MAGIC;
 	d->loop = s->loop;

@@ -3,8 +3,8 @@
  * An entry says who has a key, who has a part of it, and who has been granted to fetch it. A grant holds for 2 s after its holder was
  * last heard of (a PROGRESS, or the question itself), or until it FAILED or a reader found it NOT_THERE; then the next that asks gets it,
  * one at a time. Nothing else ages: who has the whole is forgotten when it says so, when a reader did not find it there, when it is
- * dead, leaves, or has a new boot. Holders do not announce anew to a home that has lost its memory: the key is found by its other home
- * meanwhile, or fetched once more. */
+ * dead, leaves, or has a new boot. To a home that has lost its memory, or is new, holders announce themselves (peer_announce); meanwhile the
+ * key is found by its other home. */
 #include "peer/peer_internal.h"
 
 #include <stdlib.h>
@@ -404,7 +404,7 @@ unsigned peer__homes(const struct peer_set *set, const struct peermsg_key *key, 
 }
 
 /* While some still ask all and some ask homes, the homes hear from all. */
-static bool has_homes(const struct peer_set *set)
+bool peer__has_homes(const struct peer_set *set)
 {
 	if (set->asks_homes)
 		return true;
@@ -430,7 +430,7 @@ void peer__home_tell(struct peer_set *set, const struct peermsg_hint_rec *h, mon
 	uint32_t homes[2];
 	unsigned n;
 
-	if (!has_homes(set))
+	if (!peer__has_homes(set))
 		return;
 	n = peer__homes(set, &h->key, homes);
 	for (unsigned i = 0; i < n; i++) {
@@ -439,6 +439,18 @@ void peer__home_tell(struct peer_set *set, const struct peermsg_hint_rec *h, mon
 		else
 			queue(set->home, homes[i], h);
 	}
+}
+
+unsigned peer__home_say(struct peer_set *set, struct peer *to, const struct peermsg_hint_rec *v, unsigned n,
+			mono_us now)
+{
+	struct peermsg m = {.env = {.type = PEERMSG_HINT}};
+
+	CHECK_THAT(n <= PEERMSG_RECORDS);
+	m.hint.generation = ++set->home->generation;
+	m.hint.n = n;
+	memcpy(m.hint.v, v, n * sizeof(v[0]));
+	return peer__send(set, to, &m, now);
 }
 
 /* All that one node is to hear, in as many datagrams as it takes. */

@@ -1,5 +1,6 @@
 /* What the parts of a peer_set share: peer_set.c (members, the way in), peer_state.c (how they are, pings), peer_wire.c (sealing and
- * opening), peer_ask.c (our questions), peer_answer.c (others' questions), peer_home.c (the directory). */
+ * opening), peer_ask.c (our questions), peer_answer.c (others' questions), peer_home.c (the directory), peer_announce.c (what is here, told
+ * to homes that do not know it). */
 #ifndef PEER_PEER_INTERNAL_H
 #define PEER_PEER_INTERNAL_H
 
@@ -26,6 +27,20 @@ struct peer_window {
 	double bucket;
 	mono_us unproven_at; /* datagrams under a boot that is not proven: 20 a second, 20 at once */
 	double unproven;
+};
+
+/* ---- peer_announce ---- */
+
+struct peer_unsaid {
+	struct peer_stored *v;
+	size_t n, room;
+};
+
+struct peer_announce {
+	bool is_walking;
+	unsigned part;             /* the next one to be looked at */
+	size_t turn;               /* who comes next */
+	mono_us step_at, again_at; /* MONO_NEVER: nobody is untold */
 };
 
 struct peer {
@@ -56,7 +71,10 @@ struct peer {
 	TAILQ_ENTRY(peer) doubted; /* in the set's `doubted` while is_doubted */
 	bool is_doubted;
 	mono_us doubted_at;
-	bool gone; /* in peer_set_members: not on the new list */
+	bool untold;               /* what is here is to be announced to it */
+	bool announcing;           /* the walk that goes on is for it, too */
+	struct peer_unsaid unsaid; /* found by the walk and not sent yet */
+	bool gone;                 /* in peer_set_members: not on the new list */
 	struct peer_window window;
 	struct peer_score score;
 };
@@ -100,6 +118,9 @@ struct peer_set {
 
 	/* peer_home.c */
 	struct peer_home *home;
+
+	/* peer_announce.c */
+	struct peer_announce announce;
 };
 
 #define PEER_SET_MAGIC 0x9ee45e70
@@ -201,5 +222,20 @@ void peer__home_tell(struct peer_set *, const struct peermsg_hint_rec *, mono_us
 void peer__home_forget(struct peer_set *, uint32_t node); /* it is dead for 60 s, leaves, or has a new boot */
 void peer__home_tick(struct peer_set *, mono_us now);
 mono_us peer__home_due(const struct peer_set *);
+/* Does anybody ask homes, so that they have to be told? */
+bool peer__has_homes(const struct peer_set *);
+/* One HINT now: how many of the records it took; 0: it cannot be sent. */
+unsigned peer__home_say(struct peer_set *, struct peer *, const struct peermsg_hint_rec *, unsigned n, mono_us now);
+
+/* --- peer_announce.c --- */
+void peer__announce_init(struct peer_set *, mono_us now);
+/* It cannot know what is here: it has just been met, is back, or has begun anew. */
+void peer__announce_to(struct peer_set *, struct peer *, mono_us now);
+void peer__announce_to_all(struct peer_set *, mono_us now);
+void peer__announce_resume(struct peer_set *, mono_us now); /* somebody asks homes from now on */
+/* It leaves, or is not to be told any more of what has been found for it. */
+void peer__announce_drop(struct peer *);
+void peer__announce_tick(struct peer_set *, mono_us now);
+mono_us peer__announce_due(const struct peer_set *);
 
 #endif

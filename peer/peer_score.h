@@ -69,6 +69,7 @@ struct peer_score {
 	/* bodies from it, and to it */
 	uint64_t fetches, fetched, hedged, cancelled, false_hits[PEER_FALSES];
 	uint64_t bytes_in, bytes_out, served;
+	uint64_t announced;               /* keys that it has been told again, as their home */
 	unsigned streams_in, streams_out; /* now */
 	/* times */
 	struct peer_histogram rtt, ttfb;

@@ -67,6 +67,7 @@ void peer_set_tick(struct peer_set *set, mono_us now)
 	for (int i = 0; i < DUE_A_TICK && (min = heap_min(&set->due)) != NULL && peer__of_due(min)->due <= now; i++)
 		peer__attend(set, peer__of_due(min), now);
 	peer__ask_tick(set, now);
+	peer__announce_tick(set, now);
 	peer__home_tick(set, now);
 }
 
@@ -78,6 +79,7 @@ mono_us peer_set_due(const struct peer_set *set)
 	if (set->isolated_until)
 		due = earlier(due, set->isolated_until);
 	due = earlier(due, peer__ask_due(set));
+	due = earlier(due, peer__announce_due(set));
 	return earlier(due, peer__home_due(set));
 }
 
@@ -99,6 +101,10 @@ static void note_ping(struct peer_set *set, struct peer *p, const struct peermsg
 	p->load = m->load;
 	p->objects = m->objects;
 	p->said_state = m->state;
+	if (m->mode == 2 && p->said_mode != 2) {
+		p->said_mode = m->mode;
+		peer__announce_resume(set, now);
+	}
 	p->said_mode = m->mode;
 	p->members_hash = m->members_hash;
 	note_serial(set, p, m->purge_serial, now);
@@ -427,9 +433,10 @@ static uint64_t hash_of_names(const struct peer_set *set)
 
 /* By the list, not by who is alive: so all nodes come to the same. Between the two limits what was is kept, so that one machine more or
  * less does not turn a whole cluster round. */
-static void choose_mode(struct peer_set *set)
+static void choose_mode(struct peer_set *set, mono_us now)
 {
 	size_t edges = set->self.role == PEER_EDGE;
+	bool asked_homes = set->asks_homes;
 
 	for (size_t i = 0; i < set->n; i++)
 		edges += set->v[i]->member.role == PEER_EDGE;
@@ -439,6 +446,8 @@ static void choose_mode(struct peer_set *set)
 		set->asks_homes = false;
 	else if (edges >= HOME_LEAST)
 		set->asks_homes = true;
+	if (set->asks_homes && !asked_homes)
+		peer__announce_to_all(set, now);
 }
 
 static struct peer *peer_new(struct peer_set *set, uint32_t id, const struct peer_member *m, mono_us now)
@@ -459,6 +468,7 @@ static struct peer *peer_new(struct peer_set *set, uint32_t id, const struct pee
 static void peer_free(struct peer_set *set, struct peer *p)
 {
 	peer__trust_again(set, p);
+	peer__announce_drop(p);
 	map_remove(&set->by_id, &p->by_id);
 	heap_remove(&set->due, &p->by_due);
 	free(p);
@@ -553,7 +563,7 @@ size_t peer_set_members(struct peer_set *set, const struct peer_member *v, size_
 		qsort(set->v, set->n, sizeof(struct peer *), by_name);
 	say_hello(set, fresh, now);
 	set->members_hash = hash_of_names(set);
-	choose_mode(set);
+	choose_mode(set, now);
 	return left_out;
 }
 
@@ -585,7 +595,6 @@ struct peer_set *peer_set_new(const struct peer_self *self, const struct peer_gr
 	struct peer_set *set = NEW(struct peer_set);
 
 	CHECK_THAT(self->boot != 0);
-	(void)now;
 	set->magic = PEER_SET_MAGIC;
 	set->self = *self;
 	if (set->self.dgram_bytes == 0)
@@ -599,8 +608,9 @@ struct peer_set *peer_set_new(const struct peer_self *self, const struct peer_gr
 	TAILQ_INIT(&set->doubted);
 	peer__ask_init(set);
 	set->home = peer__home_new(set);
+	peer__announce_init(set, now);
 	set->members_hash = hash_of_names(set);
-	choose_mode(set);
+	choose_mode(set, now);
 	return set;
 }
 

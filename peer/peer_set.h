@@ -12,6 +12,7 @@
  *     peer_ask      one question about one key, to all or to its homes: first good answer wins
  *     peer_answer   what others are told about a key
  *     peer_home     the directory of keys that this node is home for (clusters of 20 and more)
+ *     peer_announce what is here, told to homes that do not know it
  *     peer_score    figures per peer
  *
  * States of a peer, each observer for itself:
@@ -90,6 +91,14 @@ struct peer_asked {
 	mono_us took; /* since the kernel had it */
 };
 
+/* Something that is here whole and may be shared, one per variant. */
+struct peer_stored {
+	struct peermsg_key key;
+	uint64_t size;
+};
+
+#define PEER_STORED_PARTS 64 /* that what is here is looked through in */
+
 /* What a set stands on. All functions are called from inside the set's own, and must not call it back. */
 struct peer_ground {
 	void (*send)(void *cookie, const struct addr *to, struct span datagram);
@@ -100,6 +109,9 @@ struct peer_ground {
 	bool (*purge)(void *cookie, struct span record, uint32_t *removed);
 	/* A peer has seen purges that we have not: have them fetched. At most once a second. May be NULL. */
 	void (*behind)(void *cookie, uint32_t node, uint64_t serial);
+	/* All that look would call WHOLE in one of PEER_STORED_PARTS parts, in a list that the caller frees: how many. NULL when it is
+	 * empty. Is called one part at a time, seldom; may itself be NULL: nothing is announced. */
+	size_t (*stored)(void *cookie, unsigned part, struct peer_stored **list);
 	/* For a log: each key of each question from a member, when the answer has been sent; AUDITs are not told. May be NULL. */
 	void (*asked)(void *cookie, const struct peer_asked *);
 	void *cookie;

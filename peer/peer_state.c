@@ -139,11 +139,21 @@ void peer__trust_again(struct peer_set *set, struct peer *p)
 	set->n_doubted--;
 }
 
+/* Has it been away, or never been here, so that it may not know what we hold? Who was only suspected has missed some HINTs at the most. */
+static bool is_met(enum peer_state was, enum peer_state state)
+{
+	bool was_here = was == PEER_UP || was == PEER_PROBATION || was == PEER_SUSPECT;
+
+	return !was_here && (state == PEER_UP || state == PEER_PROBATION);
+}
+
 void peer__become(struct peer_set *set, struct peer *p, enum peer_state state, mono_us now)
 {
 	if (p->state == state)
 		return;
 	peer__trust_again(set, p);
+	if (is_met(p->state, state))
+		peer__announce_to(set, p, now);
 	p->state = state;
 	p->since = now;
 	p->forgotten = false;
@@ -266,6 +276,7 @@ void peer__greet(struct peer_set *set, struct peer *p, mono_us now)
 void peer__rebooted(struct peer_set *set, struct peer *p, mono_us now)
 {
 	peer__home_forget(set, p->id);
+	peer__announce_to(set, p, now);
 	p->tcp_failures = 0;
 	p->tcp_retry_at = 0;
 	p->tcp_backoff = 0;

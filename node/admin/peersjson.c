@@ -141,6 +141,7 @@ static void put_bodies(struct buf *b, const struct peer_score *s)
 	put_number(b, "bytes_in", s->bytes_in);
 	put_number(b, "bytes_out", s->bytes_out);
 	put_number(b, "served", s->served);
+	put_number(b, "announced", s->announced);
 	put_number(b, "streams_in", s->streams_in);
 	put_number(b, "streams_out", s->streams_out);
 }

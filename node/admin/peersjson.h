@@ -11,13 +11,14 @@
  *      "peers":[{"name":"edge2","role":"edge","address":"192.0.2.12:8083","state":"up","since_s":12,"boot":"…","load":0,"objects":17,
  *        "asked":{"queries":1,"keys":2,"hit":1,…,"timeouts":0,"late":0,"errors":0},
  *        "answered":{"queries":…,"keys":…,"hit":…},"dropped":{"auth":0,…},
- *        "fetches":1,"fetched":1,"hedged":0,"cancelled":0,"false_hits":{"gone":0,…},"bytes_in":…,"bytes_out":…,"served":…,
+ *        "fetches":1,"fetched":1,"hedged":0,"cancelled":0,"false_hits":{"gone":0,…},"bytes_in":…,"bytes_out":…,"served":…,"announced":…,
  *        "streams_in":…,"streams_out":…,"state_changes":…,
  *        "rtt_us":{"p50":…,"p90":…,"p99":…},"ttfb_us":{…},"wait_us":…,"loss":0.0010,
  *        "hit_ratio":0.5000,"usefulness":1.0000,"coverage":1.0000}],
  *      "cut":false}
  *
  * address of a peer that is not resolved yet: null; boot of one never heard, load of a parent that said none: null
+ * announced    keys that the peer, as their home, has been told again that they are here
  * hit_ratio    (hits + pending) of the keys that the peer answered; of a parent (hits + joins) of its requests
  * usefulness   bodies had of bodies asked for;  coverage  keys answered in time of keys answered or given up
  *              all three: null before the first

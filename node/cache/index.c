@@ -5,7 +5,7 @@
 #include "node/base/check.h"
 #include "node/base/mem.h"
 
-#define SHARDS 64
+#define SHARDS INDEX_PARTS
 
 struct shard {
 	pthread_mutex_t lock;
@@ -335,6 +335,42 @@ struct head *index_peek_head(struct index *x, const uint8_t key[INDEX_PEEK_KEY_B
 	h = e ? head_ref(e->head) : NULL;
 	pthread_mutex_unlock(&s->lock);
 	return h;
+}
+
+static size_t shared_of(const struct shard *s, struct index_shared *v, size_t most)
+{
+	size_t n = 0;
+
+	for (struct map_node *node = map_next(&s->published, NULL); node && n < most;
+	     node = map_next(&s->published, node)) {
+		const struct entry *e = entry_of(node);
+
+		if (!entry_is_shareable(e))
+			continue;
+		memcpy(v[n].key, e->key.b, sizeof(v[n].key));
+		v[n++].size = body_length(&e->body);
+	}
+	return n;
+}
+
+size_t index_shared(struct index *x, unsigned part, struct index_shared **out)
+{
+	struct shard *s = &x->shards[part];
+	size_t n;
+
+	CHECK(x, INDEX_MAGIC);
+	CHECK_THAT(part < INDEX_PARTS);
+	*out = NULL;
+	pthread_mutex_lock(&s->lock);
+	n = s->published.n;
+	pthread_mutex_unlock(&s->lock);
+	if (n == 0)
+		return 0;
+	*out = mem_alloc(n * sizeof(**out)); /* outside the lock: what comes meanwhile tells of itself */
+	pthread_mutex_lock(&s->lock);
+	n = shared_of(s, *out, n);
+	pthread_mutex_unlock(&s->lock);
+	return n;
 }
 
 struct entry *index_find_any(struct index *x, const struct index_ask *ask, mono_us now)

@@ -49,6 +49,16 @@ bool index_peek(struct index *, const uint8_t key[INDEX_PEEK_KEY_BYTES], const s
 /* The head of what index_peek finds, with a reference; NULL: nothing, or no head yet. */
 struct head *index_peek_head(struct index *, const uint8_t key[INDEX_PEEK_KEY_BYTES], const struct key_variant *);
 
+struct index_shared {
+	uint8_t key[INDEX_PEEK_KEY_BYTES];
+	uint64_t size;
+};
+
+#define INDEX_PARTS 64
+
+/* All that index_peek would call WHOLE in one of INDEX_PARTS parts; a key with several variants more than once. The caller frees *out; NULL when there are none. */
+size_t index_shared(struct index *, unsigned part, struct index_shared **out);
+
 /* The published entry for this request, else the pending one that it could join; with a reference; NULL: neither. */
 struct entry *index_find_any(struct index *, const struct index_ask *, mono_us now);
 

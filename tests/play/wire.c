@@ -258,6 +258,23 @@ static void on_look(void *cookie, const struct peermsg_key *key, const struct ke
 	out->have = f ? f->have : 0;
 }
 
+static size_t on_stored(void *cookie, unsigned part, struct peer_stored **list)
+{
+	const struct node *n = cookie;
+	const struct wire *w = n->wire;
+	size_t found = 0;
+
+	*list = NULL;
+	for (unsigned i = part; i < w->n_objects; i += PEER_STORED_PARTS) {
+		if (!n->has[i])
+			continue;
+		*list = mem_realloc(*list, (found + 1) * sizeof(**list));
+		memcpy((*list)[found].key.b, w->objects[i].key.b, PEERMSG_KEY_BYTES);
+		(*list)[found++].size = w->objects[i].size;
+	}
+	return found;
+}
+
 static bool on_purge(void *cookie, struct span record, uint32_t *removed)
 {
 	(void)cookie;
@@ -606,7 +623,8 @@ static void know(struct node *n, unsigned first, unsigned count)
 static void boot(struct node *n)
 {
 	struct wire *w = n->wire;
-	struct peer_ground ground = {.send = on_send, .look = on_look, .purge = on_purge, .cookie = n};
+	struct peer_ground ground = {
+		.send = on_send, .look = on_look, .purge = on_purge, .stored = on_stored, .cookie = n};
 	struct peer_self self = {.role = PEER_EDGE, .tcp_port = 8083, .lookup = w->settings.lookup};
 	struct peer_secret secret = {.kid = 1, .b = "a secret of the whole cluster.."};
 
@@ -715,6 +733,16 @@ void wire_restart(struct wire *w, unsigned node)
 {
 	boot(&w->nodes[node]);
 	know(&w->nodes[node], 0, w->settings.nodes);
+}
+
+void wire_reboot(struct wire *w, unsigned node)
+{
+	bool has[MOST_OBJECTS];
+
+	memcpy(has, w->nodes[node].has, sizeof(has));
+	wire_kill(w, node);
+	memcpy(w->nodes[node].has, has, sizeof(has));
+	wire_restart(w, node);
 }
 
 void wire_believe(struct wire *w, unsigned node, unsigned first, unsigned n)

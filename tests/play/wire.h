@@ -65,6 +65,8 @@ void wire_believe(struct wire *, unsigned node, unsigned first, unsigned n);
 void wire_kill(struct wire *, unsigned node);
 /* A new process, with an empty cache and a new boot. */
 void wire_restart(struct wire *, unsigned node);
+/* The same with what was in its cache, as if it were on disk. Before it is killed: wire_kill forgets. */
+void wire_reboot(struct wire *, unsigned node);
 /* Copies of all datagrams are kept from now on; wire_replay brings them all once more. */
 void wire_record(struct wire *);
 size_t wire_replay(struct wire *);

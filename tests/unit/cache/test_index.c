@@ -387,6 +387,24 @@ static void give_bytes(struct entry *e, size_t n)
 	body_publish(&e->body, n);
 }
 
+/* How many of all parts there are, and the last of them. */
+static size_t shared_in(struct index *x, struct index_shared *last)
+{
+	size_t n = 0;
+
+	for (unsigned part = 0; part < INDEX_PARTS; part++) {
+		struct index_shared *v;
+		size_t here = index_shared(x, part, &v);
+
+		assert_true(here > 0 || v == NULL);
+		if (here)
+			*last = v[here - 1];
+		n += here;
+		free(v);
+	}
+	return n;
+}
+
 static void others_see_what_is_whole_and_what_grows(void **state)
 {
 	uint8_t digest[HEAD_DIGEST_BYTES] = {1, 2, 3};
@@ -395,12 +413,15 @@ static void others_see_what_is_whole_and_what_grows(void **state)
 	struct index_peek peek;
 	struct question q;
 	const struct index_ask *a = plain(&q, "https://a.test/x.tgz");
+	struct index_shared shared = {.size = 0};
 	struct entry *e, *found;
+	struct head *head;
 
 	(void)state;
 	assert_false(index_peek(x, a->key.b, &no_variant, 0, &peek));
 	e = begin(x, a);
 	assert_false(index_peek(x, a->key.b, &no_variant, 0, &peek)); /* nobody knows yet whether it may be shared */
+	assert_null(index_peek_head(x, a->key.b, &no_variant));
 	take_head(e, a, "");
 	give_bytes(e, 100);
 	entry_set_order(e, 2);
@@ -409,6 +430,10 @@ static void others_see_what_is_whole_and_what_grows(void **state)
 	assert_int_equal(peek.have, 100);
 	assert_int_equal(peek.size, 0);
 	assert_false(peek.has_digest);
+	assert_int_equal(shared_in(x, &shared), 0); /* not whole */
+	head = index_peek_head(x, a->key.b, &no_variant);
+	assert_ptr_equal(head, e->head);
+	head_unref(&head);
 	found = index_find_any(x, a, 0);
 	assert_ptr_equal(found, e);
 	entry_unref(&found);
@@ -420,6 +445,9 @@ static void others_see_what_is_whole_and_what_grows(void **state)
 	assert_true(peek.has_digest);
 	assert_memory_equal(peek.digest, digest, sizeof(digest));
 	assert_int_equal(peek.ttl_s, FRESH_FOREVER_S);
+	assert_int_equal(shared_in(x, &shared), 1);
+	assert_int_equal(shared.size, 100);
+	assert_memory_equal(shared.key, a->key.b, INDEX_PEEK_KEY_BYTES);
 	found = index_find_any(x, a, 0);
 	assert_non_null(found);
 	entry_unref(&found);
