@@ -475,7 +475,7 @@ static void rows_of(struct node *n, const struct metrics *rows[MOST_LOOPS])
 	metric_set(n->lanes[0].metrics, METRIC_EVICTED, n->store->ops->counts(n->store).evicted);
 	metric_set(n->lanes[0].metrics, METRIC_LOG_DROPPED, accesslog_dropped(n->accesslog));
 	if (n->cluster)
-		metric_set(n->lanes[0].metrics, METRIC_LOG_QUERIES_LEFT_OUT, cluster_queries_left_out(n->cluster));
+		cluster_set_metrics(n->cluster, n->lanes[0].metrics);
 	for (unsigned i = 0; i < n->n_lanes; i++)
 		rows[i] = n->lanes[i].metrics;
 }

@@ -686,7 +686,7 @@ static void begin_question(struct peer_pursuit *p, mono_us now)
 	struct peer_set *set = p->set;
 	mono_us wait = 0;
 
-	p->at_homes = set->asks_homes;
+	p->at_homes = set->asks_homes && !p->ask.everybody;
 	p->waiting = 0;
 	if (p->again > MOST_AGAIN) {
 		p->n_found = p->n_intents = 0;

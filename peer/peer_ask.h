@@ -64,6 +64,7 @@ struct peer_ask {
 	uint64_t have; /* bytes that are here already */
 	bool intent;   /* false: only a question (explain, audit); no pursuit is seen by others */
 	bool audit;
+	bool everybody; /* not the homes, whatever the mode */
 	mono_us cap_us; /* wait no longer than this; 0: as learned */
 };
 
@@ -81,7 +82,7 @@ void peer_ask_fetching(struct peer_pursuit *, mono_us now);
 void peer_ask_streaming(struct peer_pursuit *, uint32_t order, mono_us now);
 /* From time to time, also while nothing has come yet but is still expected: homes (every 500 ms or 4 MiB) and readers are told. */
 void peer_ask_progress(struct peer_pursuit *, uint64_t have, mono_us now);
-/* The end: stored (the cache answers from now on), or not. Clears *p; harmless on NULL inside; no answer comes afterwards. */
+/* The end: stored (the cache answers from now on), or not; also from inside on_answer. Clears *p; harmless on NULL inside; no answer comes afterwards. */
 void peer_ask_ended(struct peer_pursuit **p, bool stored, uint64_t size, mono_us now);
 
 /* Home mode: something has been stored or evicted without a pursuit of ours. */

@@ -25,7 +25,7 @@ struct peer_desk {
 	struct timer due, look;
 	struct deferred stir;
 	struct map tasks;
-	uint64_t next_id;                       /* any thread */
+	uint64_t next_id, parent_served;        /* any thread */
 	uint64_t told[PEER_DROPS], told_kernel; /* dropped, as the log knows it */
 	uint64_t told_left_out;
 };
@@ -541,6 +541,17 @@ void peer_errand_end(struct peer_errand *e, bool stored, uint64_t size)
 }
 
 /* ---- figures ---- */
+
+static void parent_served(struct peer_desk *d, const struct order *o, mono_us now)
+{
+	peer_set_audit(d->set, &o->ask.key, &o->ask.variant, now);
+}
+
+void peer_desk_parent_served(struct peer_desk *d, const struct key *key, const struct key_variant *variant)
+{
+	if (__atomic_fetch_add(&d->parent_served, 1, __ATOMIC_RELAXED) % PEER_DESK_AUDITS_EACH == 0)
+		post(&(struct order){.desk = d, .fn = parent_served, .ask = {.key = *key, .variant = *variant}});
+}
 
 static void fetch_began(struct peer_desk *d, const struct order *o, mono_us now)
 {

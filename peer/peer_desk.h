@@ -64,6 +64,11 @@ void peer_errand_progress(struct peer_errand *, uint64_t have);
 /* Harmless when not in use. */
 void peer_errand_end(struct peer_errand *, bool stored, uint64_t size);
 
+/* A parent sends what siblings were asked for in vain: one in a thousand of these, the first of them to begin with, is audited
+ * (peer_set_audit). From any loop. */
+#define PEER_DESK_AUDITS_EACH 1000
+void peer_desk_parent_served(struct peer_desk *, const struct key *, const struct key_variant *);
+
 /* Figures of fetches, from any loop. */
 void peer_desk_fetch_began(struct peer_desk *, uint32_t node);
 void peer_desk_fetch_ended(struct peer_desk *, uint32_t node, bool ok, enum peer_false why, uint64_t bytes,

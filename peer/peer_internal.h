@@ -80,6 +80,7 @@ struct peer {
 };
 
 TAILQ_HEAD(peer_pursuits, peer_pursuit);
+LIST_HEAD(peer_auditing, peer_audit);
 TAILQ_HEAD(peer_doubts, peer);
 
 struct peer_set {
@@ -121,6 +122,11 @@ struct peer_set {
 
 	/* peer_announce.c */
 	struct peer_announce announce;
+
+	/* peer_audit.c */
+	struct peer_auditing auditing;
+	unsigned n_audits; /* that are asked now */
+	struct peer_audits audits;
 };
 
 #define PEER_SET_MAGIC 0x9ee45e70
@@ -237,5 +243,8 @@ void peer__announce_resume(struct peer_set *, mono_us now); /* somebody asks hom
 void peer__announce_drop(struct peer *);
 void peer__announce_tick(struct peer_set *, mono_us now);
 mono_us peer__announce_due(const struct peer_set *);
+
+/* --- peer_audit.c --- */
+void peer__audit_fini(struct peer_set *); /* by peer_set_free */
 
 #endif

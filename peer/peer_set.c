@@ -606,6 +606,7 @@ struct peer_set *peer_set_new(const struct peer_self *self, const struct peer_gr
 	set->state = PEERMSG_STATE_UP;
 	heap_init(&set->due, peer__is_due_before);
 	TAILQ_INIT(&set->doubted);
+	LIST_INIT(&set->auditing);
 	peer__ask_init(set);
 	set->home = peer__home_new(set);
 	peer__announce_init(set, now);
@@ -619,6 +620,7 @@ void peer_set_free(struct peer_set *set)
 	if (!set)
 		return;
 	CHECK(set, PEER_SET_MAGIC);
+	peer__audit_fini(set);
 	for (size_t i = 0; i < set->n; i++)
 		peer_free(set, set->v[i]);
 	free(set->v);

@@ -13,6 +13,7 @@
  *     peer_answer   what others are told about a key
  *     peer_home     the directory of keys that this node is home for (clusters of 20 and more)
  *     peer_announce what is here, told to homes that do not know it
+ *     peer_audit    what lookups miss
  *     peer_score    figures per peer
  *
  * States of a peer, each observer for itself:
@@ -173,7 +174,17 @@ void peer_set_fetch_hedged(struct peer_set *, uint32_t node); /* it was late, an
 void peer_set_fetch_cancelled(struct peer_set *, uint32_t node, uint64_t bytes);
 void peer_set_serving(struct peer_set *, uint32_t node, bool begins, uint64_t bytes); /* to it */
 
+/* Something that siblings were asked for in vain is on its way from a parent: asks all members once more, in the background, for the
+ * ratio of false misses. Not for every one. */
+void peer_set_audit(struct peer_set *, const struct key *, const struct key_variant *, mono_us now);
+
 /* --- looking --- */
+struct peer_audits {
+	uint64_t asked, found; /* found: somebody had it whole, so the miss was a false one */
+};
+
+struct peer_audits peer_set_audits(const struct peer_set *);
+
 struct peer_view {
 	uint32_t id;
 	struct peer_member member;

@@ -67,6 +67,15 @@ static void put_close(struct buf *b)
 	buf_putc(b, '}');
 }
 
+static void put_audits(struct buf *b, struct peer_audits a)
+{
+	put_open(b, "audits");
+	put_number(b, "asked", a.asked);
+	put_number(b, "found", a.found);
+	put_ratio(b, "false_miss_ratio", a.found, a.asked);
+	put_close(b);
+}
+
 /* ---- peers ---- */
 
 static uint64_t sum_of(const uint64_t *v, size_t n)
@@ -283,6 +292,7 @@ void peersjson_put(struct buf *b, const struct peersjson_facts *f, struct peer_s
 	put_name(b, "certificate_not_after");
 	json_put_time(b, f->certificate_not_after);
 	put_number(b, "udp_dropped", f->udp_dropped);
+	put_audits(b, peer_set_audits(set));
 	put_drops(b, "strangers", peer_set_strangers(set));
 	put_parents(b, "parents", parents, f->now);
 	put_parents(b, "fellows", fellows, f->now);

@@ -2,7 +2,7 @@
  * put together from all nodes' objects.
  *
  *     {"node":"edge1","cluster":"integration","role":"edge","lookup":"all","isolated":false,"members_hash":"…","purge_serial":0,
- *      "certificate_not_after":"…","udp_dropped":0,
+ *      "certificate_not_after":"…","udp_dropped":0,"audits":{"asked":3,"found":0,"false_miss_ratio":0.0000},
  *      "strangers":{"malformed":0,…},
  *      "parents":[{"name":"parent1","address":"parent1.test:8083","state":"up","requests":…,"hits":…,"joins":…,"misses":…,
  *        "passes":…,"failures":…,"connect_failures":…,"retries":…,"hedged":…,"cancelled":…,"in_hand":…,"load":…,
@@ -19,6 +19,7 @@
  *
  * address of a peer that is not resolved yet: null; boot of one never heard, load of a parent that said none: null
  * announced    keys that the peer, as their home, has been told again that they are here
+ * audits       misses that a parent served, asked once more of all members (one in a thousand); found: by somebody who had it
  * hit_ratio    (hits + pending) of the keys that the peer answered; of a parent (hits + joins) of its requests
  * usefulness   bodies had of bodies asked for;  coverage  keys answered in time of keys answered or given up
  *              all three: null before the first

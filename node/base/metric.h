@@ -67,6 +67,8 @@
 	X(INTEGRITY_PACOTE, "integrity_failures_pacote_total", "of these, by the client's pacote-integrity")           \
 	X(INTEGRITY_SIBLING, "integrity_failures_sibling_total", "of these, bodies from siblings")                     \
 	X(DENIED_BODIES, "denied_bodies_total", "bodies held back because their digest is on the deny-list")           \
+	X(LOOKUP_AUDITS, "lookup_audits_total", "misses that a parent served, asked once more of all members")         \
+	X(LOOKUP_AUDITS_FOUND, "lookup_audits_found_total", "of these, held by a sibling after all: false misses")     \
 	X(STORED, "stored_total", "responses stored")                                                                  \
 	X(EVICTED, "evicted_total", "stored responses evicted to make room")                                           \
 	X(PURGED, "purged_total", "stored responses purged")                                                           \

@@ -352,9 +352,13 @@ struct parent_set *cluster_parents(struct cluster *c)
 	return c->parents;
 }
 
-uint64_t cluster_queries_left_out(const struct cluster *c)
+void cluster_set_metrics(const struct cluster *c, struct metrics *m)
 {
-	return peer_desk_queries_left_out(c->desk);
+	struct peer_audits audits = peer_set_audits(peer_desk_set(c->desk));
+
+	metric_set(m, METRIC_LOG_QUERIES_LEFT_OUT, peer_desk_queries_left_out(c->desk));
+	metric_set(m, METRIC_LOOKUP_AUDITS, audits.asked);
+	metric_set(m, METRIC_LOOKUP_AUDITS_FOUND, audits.found);
 }
 
 /* ---- state ---- */

@@ -54,7 +54,9 @@ struct matrix *cluster_matrix(struct cluster *, matrix_on_done_f *, void *cookie
 /* For explain.h. */
 struct peer_desk *cluster_desk(struct cluster *);
 struct parent_set *cluster_parents(struct cluster *);
-uint64_t cluster_queries_left_out(const struct cluster *); /* peer_desk.h */
+struct metrics;
+/* Takes what the desk counts into the first lane's row. */
+void cluster_set_metrics(const struct cluster *, struct metrics *);
 
 /* A purge for the whole cluster, from the control socket. How many went here; -1 with a sentence in why. */
 long cluster_purge(struct cluster *, enum purgerec_kind, struct span value, const char **why);

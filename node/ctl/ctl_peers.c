@@ -212,6 +212,17 @@ static void print_totals(FILE *f, struct span json, const struct totals *s)
 		ctl_format_bytes(s->in, in), ctl_format_bytes(s->out, out));
 }
 
+/* Nothing until there is something to say. */
+static void print_audits(FILE *f, struct span json)
+{
+	struct span audits = ctl_json_get(json, "audits");
+	unsigned long long asked = (unsigned long long)ctl_json_number(audits, "asked");
+
+	if (asked)
+		fprintf(f, "%llu of %llu audited misses were false\n",
+			(unsigned long long)ctl_json_number(audits, "found"), asked);
+}
+
 bool ctl_peers_print(FILE *f, struct span json, bool colour)
 {
 	struct totals s = {0};
@@ -221,6 +232,7 @@ bool ctl_peers_print(FILE *f, struct span json, bool colour)
 	print_peers(f, json, colour, &s);
 	print_parents(f, json, colour);
 	print_totals(f, json, &s);
+	print_audits(f, json);
 	if (ctl_json_is_true(json, "cut"))
 		fputs("there are more peers, for which there was no room\n", f);
 	if (ctl_json_is_true(json, "isolated"))

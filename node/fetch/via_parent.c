@@ -105,6 +105,8 @@ static void on_head(void *cookie, const struct http1_response *r)
 		hedge_drop(f);
 	u->source = said.source;
 	parent_set_said(u->set, &u->pick, said.source);
+	if (f->sibling.errand.desk && !f->begun && r->status == 200)
+		peer_desk_parent_served(f->fetcher->cluster->desk, &f->key, &f->sibling.variant);
 	reception_take(f, r);
 }
 

@@ -88,6 +88,18 @@ def sources(e):
     return {n: counters[n] for n in names if n in counters}
 
 
+def test_a_miss_is_audited(house, make):
+    """The first that a parent serves, and each thousandth after it."""
+    _, a, *_ = house.mend()
+    o = make.origin(tls=False, name="plain.test")
+    o.on(IMMUTABLE + "x", Reply(body=b"x" * 100))
+    assert a.get(o.url(IMMUTABLE + "x")).status == 200
+    eventually("it is audited", lambda: a.peers()["audits"]["asked"] == 1)
+    assert a.stats()["counters"]["lookup_audits_total"] == 1
+    assert a.stats()["counters"]["lookup_audits_found_total"] == a.peers()["audits"]["found"]
+    assert f"{a.peers()['audits']['found']} of 1 audited misses were false" in a.ctl("peers").stdout
+
+
 def test_pmcachectl_peers(house):
     _, a, *_ = house.mend()
     said = json.loads(a.ctl("peers", "--json").stdout)

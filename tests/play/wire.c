@@ -906,6 +906,11 @@ static bool run_next(struct wire *w, mono_us until)
 	return true;
 }
 
+void wire_stir(struct wire *w, unsigned node)
+{
+	stir(&w->nodes[node]);
+}
+
 void wire_pass(struct wire *w, mono_us time)
 {
 	mono_us until = w->now + time;

@@ -86,6 +86,8 @@ unsigned wire_wanting(struct wire *, unsigned object); /* flights that have not 
 /* The flight of a node ends without the object. */
 void wire_fail(struct wire *, unsigned node, unsigned object);
 
+/* Something was done with wire_set that is due sooner than the wire knows. */
+void wire_stir(struct wire *, unsigned node);
 void wire_pass(struct wire *, mono_us);
 /* Until nobody wants the object any more, or `most` have passed: false. */
 bool wire_finish(struct wire *, unsigned object, mono_us most);

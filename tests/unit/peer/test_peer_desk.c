@@ -27,6 +27,7 @@ struct house {
 	char why[300];
 	struct peer_member members[2];
 	unsigned ups;
+	struct peer_audits audits;
 };
 
 struct town {
@@ -524,9 +525,38 @@ static void a_taken_port_is_said(void **state)
 	town_free(t);
 }
 
+static void read_audits(void *arg)
+{
+	struct house *h = arg;
+
+	h->audits = peer_set_audits(peer_desk_set(h->desk));
+}
+
+static void one_in_a_thousand_is_audited(void **state)
+{
+	struct town *t = town_new(0);
+	struct house *h = &t->house[0];
+	struct key key = {{1}};
+	struct key_variant none = {{0}};
+	mono_us start = clock_mono(&clock_system);
+
+	(void)state;
+	for (unsigned i = 0; i < 2 * PEER_DESK_AUDITS_EACH + 1; i++)
+		peer_desk_parent_served(h->desk, &key, &none);
+	do {
+		lane_do(&h->lane, read_audits, h);
+		assert_true(clock_mono(&clock_system) - start < LIMIT_S * 1000000);
+	} while (h->audits.asked < 3);
+	lane_do(&h->lane, read_audits, h);
+	assert_int_equal(h->audits.asked, 3);
+	assert_int_equal(h->audits.found, 0);
+	town_free(t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(one_in_a_thousand_is_audited),
 		cmocka_unit_test(questions_cross_the_loops),
 		cmocka_unit_test(who_fetches_is_found_by_the_other),
 		cmocka_unit_test(what_is_here_is_told_as_it_is),
