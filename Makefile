@@ -10,6 +10,7 @@ PREFIX   ?= /usr/local
 UNITDIR  ?= $(PREFIX)/lib/systemd/system
 PYTHON   ?= /usr/bin/python3
 FUZZ_SECONDS ?= 10
+SEEDS    ?= 5000
 T        ?=
 V        ?=
 
@@ -80,7 +81,7 @@ POLICY   := $(BUILD)/bench/policy/policy $(BUILD)/bench/policy/generate
 
 # ---- to be called ---------------------------------------------------------------------------------------------------
 
-.PHONY: all help deps run test check-asan check-tsan lint lint-format lint-scripts fmt fuzz bench live install clean
+.PHONY: all help deps run test check-asan check-tsan lint lint-format lint-scripts fmt fuzz play bench live install clean
 .PHONY: man completion deb check-package ansible-check fleet
 .PHONY: tests run-tests fuzz-programs bench-programs bench-cluster bench-policy policy-programs
 
@@ -118,6 +119,11 @@ fuzz: ## run each fuzz target for FUZZ_SECONDS from its corpus
 	@tests/tools/deps build test check
 	@+$(MAKE) BUILD=$(BUILD)/libfuzzer CC=clang SANITIZE=fuzzer-no-link,address,undefined fuzz-programs
 	@$(PYTHON) tests/tools/run-fuzz $(BUILD)/libfuzzer $(FUZZ_SECONDS) $(T)
+
+play: ## SEEDS made-up plays of a whole cluster in one process, from a random one on (FROM=n: from that one)
+	@tests/tools/deps build test
+	@+$(MAKE) $(BUILD)/tests/play_seeds
+	@$(BUILD)/tests/play_seeds $${FROM:-$$(date +%s)000} $(SEEDS)
 
 BENCH_ARGS ?=
 

@@ -22,6 +22,7 @@
 #define DIAL_US (200 * WIRE_MS)
 #define MOST_BUSY 400
 #define MOST_OBJECTS 2048
+#define IP_UDP_BYTES 28
 #define BASE_ADDR 0x0a000001 /* 10.0.0.1 and on */
 
 struct event;
@@ -54,6 +55,7 @@ struct flight {
 	bool is_streaming;
 	uint32_t order;
 	uint64_t have;
+	bool is_wrong; /* a liar has given a part */
 	mono_us moved, first_byte;
 };
 
@@ -61,23 +63,24 @@ struct object {
 	struct key key;
 	uint64_t size, rate;
 	mono_us ttfb;
-	unsigned fetches, wanting;
+	bool is_private;
+	unsigned fetches, upstream, wanting;
+	mono_us parent_began; /* 0: not */
 };
 
 struct node {
 	struct wire *wire;
 	unsigned at, life;
-	bool is_up;
+	bool is_up, lies;
 	struct peer_member member;
 	uint32_t id;
 	struct peer_set *set;
 	mono_us tick_at;
 	uint64_t boots;
-	bool has[MOST_OBJECTS];
+	bool has[MOST_OBJECTS], is_wrong[MOST_OBJECTS];
 	uint8_t readers[MOST_OBJECTS];
 	struct flight *flights[MOST_OBJECTS];
 	bool *cut_to;
-	unsigned stamp;
 };
 
 struct copy {
@@ -96,7 +99,7 @@ struct wire {
 	struct heap events;
 	struct node *nodes;
 	struct object objects[MOST_OBJECTS];
-	unsigned n_objects, lives, stamp;
+	unsigned n_objects, n_private, lives;
 	TAILQ_HEAD(, flight) active;
 	bool is_stepping, is_recording;
 	struct copy *copies;
@@ -186,12 +189,25 @@ static void on_tick(struct wire *w, struct event *e)
 	stir(n);
 }
 
+/* FNV-1a by eights: that nothing differs is all that is asked of it. */
+static void note(uint64_t *trace, uint64_t first, struct span bytes)
+{
+	*trace = (*trace ^ first) * UINT64_C(0x100000001b3);
+	for (size_t i = 0; i + 8 <= bytes.n; i += 8) {
+		uint64_t v;
+
+		memcpy(&v, bytes.p + i, sizeof(v));
+		*trace = (*trace ^ v) * UINT64_C(0x100000001b3);
+	}
+}
+
 static void on_datagram(struct wire *w, struct event *e)
 {
 	struct node *n = &w->nodes[e->who];
 
 	if (!n->is_up)
 		return;
+	note(&w->figures.trace, (uint64_t)w->now * 4099 + e->who, span_of(e->bytes, e->n));
 	peer_set_receive(n->set, &n->member.addr, span_of(e->bytes, e->n), w->now, w->now);
 	stir(n);
 }
@@ -211,6 +227,13 @@ static void keep_copy(struct wire *w, unsigned to, struct span datagram)
 	memcpy(c->bytes, datagram.p, datagram.n);
 }
 
+static void look_for_private_keys(struct wire *w, struct span datagram)
+{
+	for (unsigned i = 0; w->n_private && i < w->n_objects; i++)
+		if (w->objects[i].is_private && memmem(datagram.p, datagram.n, w->objects[i].key.b, PEERMSG_KEY_BYTES))
+			w->figures.private_keys++;
+}
+
 static void on_send(void *cookie, const struct addr *to, struct span datagram)
 {
 	struct node *n = cookie;
@@ -219,7 +242,9 @@ static void on_send(void *cookie, const struct addr *to, struct span datagram)
 	int copies = 1 + (w->weather.twice > 0 && dice(w) < w->weather.twice);
 
 	w->figures.datagrams++;
+	look_for_private_keys(w, datagram);
 	w->figures.of_type[datagram.p[2] & 0x7f]++;
+	w->figures.bytes_of_type[datagram.p[2] & 0x7f] += datagram.n + IP_UDP_BYTES;
 	if (w->is_recording)
 		keep_copy(w, at, datagram);
 	for (int i = 0; i < copies; i++) {
@@ -245,7 +270,7 @@ static void on_look(void *cookie, const struct peermsg_key *key, const struct ke
 	(void)variant;
 	memset(out, 0, sizeof(*out));
 	memcpy(&object, key->b + 8, sizeof(object));
-	if (object >= w->n_objects)
+	if (object >= w->n_objects || w->objects[object].is_private)
 		return;
 	f = n->flights[object];
 	if (n->readers[object] >= w->settings.readers)
@@ -266,7 +291,7 @@ static size_t on_stored(void *cookie, unsigned part, struct peer_stored **list)
 
 	*list = NULL;
 	for (unsigned i = part; i < w->n_objects; i += PEER_STORED_PARTS) {
-		if (!n->has[i])
+		if (!n->has[i] || w->objects[i].is_private)
 			continue;
 		*list = mem_realloc(*list, (found + 1) * sizeof(**list));
 		memcpy((*list)[found].key.b, w->objects[i].key.b, PEERMSG_KEY_BYTES);
@@ -340,7 +365,12 @@ static void begin_fetch(struct flight *f)
 	f->first_byte = w->now + object_of(f)->ttfb;
 	f->moved = w->now;
 	object_of(f)->fetches++;
-	peer_ask_fetching(f->pursuit, w->now);
+	if (!w->settings.parent || !object_of(f)->parent_began) {
+		object_of(f)->upstream++;
+		object_of(f)->parent_began = w->now;
+	}
+	if (f->pursuit)
+		peer_ask_fetching(f->pursuit, w->now);
 }
 
 /* Forgets the flight, and tells the set how it ended. */
@@ -351,6 +381,7 @@ static void end_flight(struct flight *f, bool stored)
 
 	leave_source(f);
 	n->has[f->object] = stored;
+	n->is_wrong[f->object] = stored && f->is_wrong;
 	n->flights[f->object] = NULL;
 	object_of(f)->wanting--;
 	TAILQ_REMOVE(&w->active, f, active);
@@ -489,7 +520,10 @@ static void on_want(struct wire *w, struct event *e)
 	ask.key = w->objects[e->object].key;
 	n->flights[e->object] = f;
 	TAILQ_INSERT_TAIL(&w->active, f, active);
-	f->pursuit = peer_ask_start(n->set, &ask, on_answer, f, w->now);
+	if (w->objects[e->object].is_private)
+		begin_fetch(f);
+	else
+		f->pursuit = peer_ask_start(n->set, &ask, on_answer, f, w->now);
 	stir(n);
 	begin_steps(w);
 }
@@ -550,21 +584,39 @@ static void read_some(struct flight *f)
 	there = source->has[f->object] ? object_of(f)->size : from->have;
 	n = reached && there > f->have ? least(PEER_BYTES_A_SECOND / STEPS_A_SECOND, there - f->have) : 0;
 	f->have += n;
-	if (n)
+	if (n) {
 		f->moved = w->now;
+		f->is_wrong |= source->lies || source->is_wrong[f->object] || (from && from->is_wrong);
+	}
 	if (w->now - f->moved > (reached && f->have == 0 ? HEAD_US : STALL_US + f->order * STALL_MORE_US))
 		source_is_gone(f);
 	else
 		peer_ask_progress(f->pursuit, f->have, w->now);
 }
 
+/* What the parent has by now of what it fetches, or has fetched. */
+static uint64_t there_at_parent(const struct wire *w, const struct object *o)
+{
+	mono_us since = w->now - o->parent_began - o->ttfb;
+
+	return since > 0 ? least((uint64_t)since * o->rate / WIRE_S, o->size) : 0;
+}
+
 static void fetch_some(struct flight *f)
 {
 	struct wire *w = f->wire;
+	const struct object *o = object_of(f);
 
-	if (w->now >= f->first_byte)
-		f->have += least(object_of(f)->rate / STEPS_A_SECOND, object_of(f)->size - f->have);
-	peer_ask_progress(f->pursuit, f->have, w->now);
+	if (w->settings.parent) {
+		uint64_t there = there_at_parent(w, o);
+
+		if (there > f->have)
+			f->have += least(PEER_BYTES_A_SECOND / STEPS_A_SECOND, there - f->have);
+	} else if (w->now >= f->first_byte) {
+		f->have += least(o->rate / STEPS_A_SECOND, o->size - f->have);
+	}
+	if (f->pursuit)
+		peer_ask_progress(f->pursuit, f->have, w->now);
 }
 
 /* Each node waits for one other per object at the most, so a walk finds a cycle. */
@@ -583,6 +635,27 @@ static void look_for_cycles(struct wire *w)
 	}
 }
 
+/* The whole is here. Other bytes than promised: all of it goes, and so does trust in who gave it. */
+static void commit(struct flight *f)
+{
+	struct wire *w = f->wire;
+	struct node *source = &w->nodes[f->source];
+
+	if (!f->is_wrong) {
+		end_flight(f, true);
+		return;
+	}
+	w->figures.wrong_found++;
+	f->is_wrong = false;
+	f->have = 0;
+	if (f->phase != READING) { /* it went on outside with what a liar had begun */
+		begin_fetch(f);
+		return;
+	}
+	peer_set_fetch_ended(home_of(f)->set, source->id, false, PEER_FALSE_DIGEST, object_of(f)->size, 0, w->now);
+	source_is_gone(f);
+}
+
 static void on_step(struct wire *w, struct event *e)
 {
 	struct flight *f, *next;
@@ -597,7 +670,7 @@ static void on_step(struct wire *w, struct event *e)
 		else if (f->phase == FETCHING)
 			fetch_some(f);
 		if (f->have == object_of(f)->size)
-			end_flight(f, true);
+			commit(f);
 		stir(n);
 	}
 	look_for_cycles(w);
@@ -727,6 +800,7 @@ void wire_kill(struct wire *w, unsigned node)
 	peer_set_free(n->set);
 	n->set = NULL;
 	memset(n->has, 0, sizeof(n->has));
+	memset(n->is_wrong, 0, sizeof(n->is_wrong));
 }
 
 void wire_restart(struct wire *w, unsigned node)
@@ -833,6 +907,40 @@ unsigned wire_object(struct wire *w, uint64_t size, uint64_t rate, mono_us ttfb)
 		o->key.b[i] = (uint8_t)rng_next(&w->rng);
 	memcpy(o->key.b + 8, &(uint32_t){at}, 4); /* found again by these */
 	return at;
+}
+
+unsigned wire_private(struct wire *w, uint64_t size, uint64_t rate, mono_us ttfb)
+{
+	unsigned at = wire_object(w, size, rate, ttfb);
+
+	w->objects[at].is_private = true;
+	w->n_private++;
+	return at;
+}
+
+bool wire_is_private(struct wire *w, unsigned object)
+{
+	return w->objects[object].is_private;
+}
+
+void wire_lies(struct wire *w, unsigned node, bool lies)
+{
+	w->nodes[node].lies = lies;
+}
+
+bool wire_is_wrong(struct wire *w, unsigned node, unsigned object)
+{
+	return w->nodes[node].is_wrong[object];
+}
+
+unsigned wire_upstream(struct wire *w, unsigned object)
+{
+	return w->objects[object].upstream;
+}
+
+bool wire_is_up(struct wire *w, unsigned node)
+{
+	return w->nodes[node].is_up;
 }
 
 const struct key *wire_key(struct wire *w, unsigned object)

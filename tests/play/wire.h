@@ -8,7 +8,11 @@
  * one when it is refused; asks again when its source dies or stalls; fetches from the origin when told NOBODY. A fake door lets in two
  * readers of one object, and only those that peer_ask_may_wait lets wait.
  *
- * At each step the graph of who waits for whom is walked; a cycle is counted, and must never be. */
+ * At each step the graph of who waits for whom is walked; a cycle is counted, and must never be.
+ *
+ * With a parent, who is told to fetch reads from it, and it fetches each object once. Private objects are fetched without a question, and each
+ * datagram is looked through for their keys. A body is a content's mark: what a liar serves has another one, which is found at the end of the
+ * body, as by a digest; the flight then begins anew, without the liar. */
 #ifndef TESTS_PLAY_WIRE_H
 #define TESTS_PLAY_WIRE_H
 
@@ -24,6 +28,7 @@ struct wire_settings {
 	uint64_t seed;
 	enum peer_lookup lookup;
 	unsigned readers; /* of one object at one node; 0: 2 */
+	bool parent;
 };
 
 /* May be changed at any time. */
@@ -35,9 +40,13 @@ struct wire_weather {
 
 struct wire_figures {
 	uint64_t datagrams, lost;
-	uint64_t of_type[128]; /* datagrams by the type of their envelope */
-	unsigned cycles;       /* of nodes that wait for each other */
+	uint64_t of_type[128];       /* datagrams by the type of their envelope */
+	uint64_t bytes_of_type[128]; /* with 28 for IP and UDP each */
+	unsigned cycles;             /* of nodes that wait for each other */
 	unsigned refused_order, refused_busy, refused_gone;
+	unsigned private_keys; /* seen in a datagram */
+	unsigned wrong_found;  /* bodies that a liar gave, and that were thrown away */
+	uint64_t trace;        /* over all datagrams that arrived, with their times: the same for the same play */
 };
 
 /* All know each other, and have said hello. */
@@ -73,6 +82,13 @@ size_t wire_replay(struct wire *);
 
 /* A new object at the origin: returns its number. */
 unsigned wire_object(struct wire *, uint64_t size, uint64_t bytes_a_second, mono_us ttfb);
+unsigned wire_private(struct wire *, uint64_t size, uint64_t bytes_a_second, mono_us ttfb); /* for one client's eyes */
+bool wire_is_private(struct wire *, unsigned object);
+void wire_lies(struct wire *, unsigned node, bool);                /* what it serves from now on are other bytes */
+bool wire_is_wrong(struct wire *, unsigned node, unsigned object); /* other bytes were stored there */
+unsigned wire_upstream(struct wire *,
+		       unsigned object); /* fetches that reached the origin: of the parent, where there is one */
+bool wire_is_up(struct wire *, unsigned node);
 void wire_has(struct wire *, unsigned node, unsigned object); /* it is in the cache there */
 bool wire_is_there(struct wire *, unsigned node, unsigned object);
 /* A client of the node wants it at this time (from now on). */
