@@ -11,6 +11,7 @@ struct inquiry {
 	struct control_reply *reply;
 	struct explain *explain;
 	struct matrix *matrix;
+	struct refresh *refresh;
 };
 
 struct inquiries {
@@ -35,6 +36,7 @@ void inquiries_free(struct inquiries *all)
 		next = LIST_NEXT(q, entry);
 		explain_cancel(&q->explain);
 		matrix_cancel(&q->matrix);
+		refresh_cancel(&q->refresh);
 		control_fail(q->reply, "the node stops");
 		free(q);
 	}
@@ -72,6 +74,19 @@ void inquiry_explain(struct inquiries *all, const struct explain_ground *ground,
 
 	q->explain = explain_start(ground, url, on_answer, q, &why);
 	if (q->explain)
+		return;
+	control_fail(reply, why);
+	end(q);
+}
+
+void inquiry_refresh(struct inquiries *all, const struct refresh_ground *ground, struct span url,
+		     struct control_reply *reply)
+{
+	struct inquiry *q = begin(all, reply);
+	const char *why;
+
+	q->refresh = refresh_start(ground, url, on_answer, q, &why);
+	if (q->refresh)
 		return;
 	control_fail(reply, why);
 	end(q);

@@ -1,4 +1,4 @@
-/* inquiry: questions of an operator that take a while: `explain`, which may ask siblings, and the matrix, which asks every node.
+/* inquiry: questions of an operator that take a while: `explain`, which may ask siblings, the matrix, which asks every node, and refresh.
  *
  * Each answers its control_reply exactly once, also when the node stops before. On the first loop's thread. */
 #ifndef NODE_INQUIRY_H
@@ -7,6 +7,7 @@
 #include "node/admin/control.h"
 #include "node/admin/explain.h"
 #include "node/cluster/cluster.h"
+#include "node/fetch/refresh.h"
 
 struct inquiries;
 
@@ -15,6 +16,7 @@ struct inquiries *inquiries_new(void);
 void inquiries_free(struct inquiries *);
 
 void inquiry_explain(struct inquiries *, const struct explain_ground *, struct span url, struct control_reply *);
+void inquiry_refresh(struct inquiries *, const struct refresh_ground *, struct span url, struct control_reply *);
 void inquiry_matrix(struct inquiries *, struct cluster *, struct control_reply *);
 
 #endif

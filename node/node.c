@@ -19,6 +19,7 @@
 #include "node/admin/metricstext.h"
 #include "node/admin/objects.h"
 #include "node/admin/purge.h"
+#include "node/admin/scrub.h"
 #include "node/admin/statsjson.h"
 #include "node/base/check.h"
 #include "node/base/mem.h"
@@ -92,6 +93,7 @@ struct node {
 	struct work *work; /* NULL, as is the next: there is no tier on disk */
 	struct disk *disk;
 	struct orders *orders;
+	struct scrub *scrub; /* NULL: there is no disk; on the first lane's loop */
 	struct hostmoods *moods;
 	struct recalls *recalls;
 	uint8_t secret[32];
@@ -657,9 +659,31 @@ static void upgrade(void *cookie, struct control_reply *reply)
 	kill(getpid(), SIGUSR2); /* the main thread takes it from there */
 }
 
+static bool control_scrub(void *cookie, struct span how, struct buf *json, const char **why)
+{
+	struct node *n = cookie;
+
+	*why = "this node has no tier on disk";
+	return n->scrub && scrub_order(n->scrub, how, json, why);
+}
+
+static void refresh(void *cookie, struct span url, struct control_reply *reply)
+{
+	struct node *n = cookie;
+	struct refresh_ground ground = {
+		.fetcher = &n->lanes[0].server.fetcher,
+		.policy = n->lanes[0].server.policy,
+		.salt = span_str(n->salt),
+	};
+
+	inquiry_refresh(n->inquiries, &ground, url, reply);
+}
+
 static const struct control_actions control_actions = {
 	.matrix = show_matrix,
 	.explain = explain,
+	.refresh = refresh,
+	.scrub = control_scrub,
 	.offline = control_offline,
 	.upgrade = upgrade,
 	.stats = show_stats,
@@ -728,6 +752,29 @@ static int open_logs(struct node *n, bool run, char *why, size_t why_bytes)
 	return n->accesslog ? 0 : -1;
 }
 
+static void set_scrub(struct node *n, const struct policy_cache *cache)
+{
+	if (n->scrub)
+		scrub_set(n->scrub, cache->disk_scrub_interval, cache->disk_scrub_rate);
+}
+
+static void open_scrub(struct node *n)
+{
+	char path[4200];
+	struct scrub_ground ground = {
+		.loop = n->lanes[0].loop,
+		.disk = n->disk,
+		.work = n->work,
+		.log = n->log,
+		.metrics = n->lanes[0].metrics,
+		.path = path,
+	};
+
+	snprintf(path, sizeof(path), "%s/scrubbed", n->conf->state);
+	n->scrub = n->disk ? scrub_new(&ground) : NULL;
+	set_scrub(n, &n->conf->policy->cache);
+}
+
 static int start_lanes(struct node *n, char *why, size_t why_bytes)
 {
 	uint8_t ticket_keys[TLSCTX_TICKET_KEY_BYTES];
@@ -744,6 +791,7 @@ static int start_lanes(struct node *n, char *why, size_t why_bytes)
 	X509_STORE_free(roots);
 	n->inquiries = inquiries_new();
 	n->objects = objects_new(n->lanes[0].loop, n->store);
+	open_scrub(n);
 	n->control = control_open(n->lanes[0].loop, n->conf->control, &control_actions, n, why, why_bytes);
 	if (!n->control || open_admin(n, why, why_bytes) < 0 || open_cluster(n, why, why_bytes) < 0)
 		return -1;
@@ -861,6 +909,8 @@ static void on_new_policy(void *arg)
 	server_set_policy(&l->server, ch->policy);
 	if (l->node->cluster && l == &l->node->lanes[0])
 		cluster_reload(l->node->cluster, ch->policy);
+	if (l == &l->node->lanes[0])
+		set_scrub(l->node, &ch->policy->cache);
 	dns_set_hosts_file(l->dns, ch->policy->upstream.hosts_file);
 	tlsctx_set_roots(l->tls, ch->roots);
 	if (ch->ca)
@@ -1058,6 +1108,8 @@ static void on_end_work(void *arg)
 		l->node->inquiries = NULL;
 		objects_free(l->node->objects);
 		l->node->objects = NULL;
+		scrub_free(l->node->scrub);
+		l->node->scrub = NULL;
 	}
 	server_fini(&l->server);
 	flight_end_all(&l->server.fetcher);

@@ -7,6 +7,7 @@
 #define HOP SPAN("Pmc-Hop")
 #define HOME SPAN("Pmc-Home")
 #define ONLY SPAN("Pmc-Only")
+#define REFRESH SPAN("Pmc-Refresh")
 #define STATUS SPAN("Pmc-Status")
 #define LOAD SPAN("Pmc-Load")
 #define ERROR SPAN("Pmc-Error")
@@ -111,11 +112,20 @@ void parent_link_put(struct buf *b, const struct parent_link_ask *ask)
 		http1_format_field(b, HOME, ask->home);
 	if (ask->only)
 		http1_format_field(b, ONLY, SPAN("1"));
+	if (ask->refresh)
+		http1_format_field(b, REFRESH, SPAN("1"));
 }
 
 bool parent_link_is_only(const struct hdrs *fields)
 {
 	const struct hdr *f = hdr_find(fields, ONLY);
+
+	return f && span_eq(f->value, SPAN("1"));
+}
+
+bool parent_link_is_refresh(const struct hdrs *fields)
+{
+	const struct hdr *f = hdr_find(fields, REFRESH);
 
 	return f && span_eq(f->value, SPAN("1"));
 }

@@ -7,6 +7,7 @@
  *     Pmc-Home: parent1                 whose key it is, when another is asked because that one is full
  *     Pmc-Only: 1                       a hedge, or a parent asking its fellow: from cache, or from a fetch under way (102 at once and each
  *                                       second while its head is awaited), or not at all (504)
+ *     Pmc-Refresh: 1                    an operator's: the origin is asked first, also about what is good for ever
  *
  * The answer carries
  *
@@ -35,7 +36,7 @@ struct parent_link_ask {
 	 * continued. Not of a client's, whose Pmc-Hop means nothing. */
 	const struct hdrs *came_with;
 	struct span home; /* empty: none */
-	bool only;
+	bool only, refresh;
 };
 
 /* The Pmc- fields of a request, to be put among the others. */
@@ -45,6 +46,7 @@ void parent_link_put(struct buf *, const struct parent_link_ask *);
  * malformed. None at all is a first hop. */
 enum reason parent_link_check_hop(const struct hdrs *, struct span cluster, struct span self);
 bool parent_link_is_only(const struct hdrs *);     /* Pmc-Only: 1 */
+bool parent_link_is_refresh(const struct hdrs *);  /* Pmc-Refresh: 1 */
 struct span parent_link_home(const struct hdrs *); /* Pmc-Home; empty: none, or no name */
 
 struct parent_link_reply {

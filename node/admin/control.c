@@ -10,6 +10,7 @@
 #include "node/admin/control_words.h"
 #include "node/admin/objects.h"
 #include "node/admin/peersjson.h"
+#include "node/admin/scrub.h"
 #include "node/admin/statsjson.h"
 #include "node/base/check.h"
 #include "node/base/mem.h"
@@ -246,6 +247,29 @@ static void do_upgrade(struct talk *t, const struct control_request *r)
 		say_error(t, "this process cannot be succeeded");
 }
 
+static void do_refresh(struct talk *t, const struct control_request *r)
+{
+	const struct control_actions *actions = t->control->actions;
+
+	if (actions->refresh)
+		actions->refresh(t->control->cookie, r->arg, reply_new(t));
+	else
+		say_error(t, "this node fetches nothing");
+}
+
+static void do_scrub(struct talk *t, const struct control_request *r)
+{
+	const struct control_actions *actions = t->control->actions;
+	const char *why = "this node has no tier on disk";
+	char text[SCRUB_JSON_BYTES];
+	struct buf b = buf_over(text, sizeof(text));
+
+	if (actions->scrub && actions->scrub(t->control->cookie, r->arg, &b, &why))
+		say_text(t, buf_span(&b));
+	else
+		say_error(t, why);
+}
+
 static void do_denied(struct talk *t, const struct control_request *r)
 {
 	const struct control_actions *actions = t->control->actions;
@@ -265,7 +289,8 @@ static void do_denied(struct talk *t, const struct control_request *r)
 static void (*const doers[CONTROL_VERB_COUNT])(struct talk *, const struct control_request *) = {
 	[CONTROL_STATS] = do_stats,     [CONTROL_PEERS] = do_peers,     [CONTROL_MATRIX] = do_matrix,
 	[CONTROL_EXPLAIN] = do_explain, [CONTROL_OFFLINE] = do_offline, [CONTROL_DENIED] = do_denied,
-	[CONTROL_UPGRADE] = do_upgrade, [CONTROL_OBJECTS] = do_objects,
+	[CONTROL_UPGRADE] = do_upgrade, [CONTROL_OBJECTS] = do_objects, [CONTROL_REFRESH] = do_refresh,
+	[CONTROL_SCRUB] = do_scrub,
 };
 
 /* ---- connections ---- */

@@ -40,6 +40,9 @@ struct control_actions {
 	bool (*offline)(void *cookie, struct span how, struct buf *json);
 	void (*explain)(void *cookie, struct span url, struct control_reply *);
 	void (*upgrade)(void *cookie, struct control_reply *);
+	/* JSON into SCRUB_JSON_BYTES. False with a sentence in *why. */
+	bool (*scrub)(void *cookie, struct span how, struct buf *json, const char **why);
+	void (*refresh)(void *cookie, struct span url, struct control_reply *);
 };
 
 /* Makes the socket; one that a dead process left behind is replaced. NULL with a sentence in err. */

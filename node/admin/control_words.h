@@ -31,6 +31,8 @@
 	X(UPGRADE, "upgrade", false) /* {}: another process has the state now; its socket replaces this one */         \
 	X(DENY, "deny", true)        /* a digest (sha256:…): purged, and not taken again; {"purged": n} */           \
 	X(ALLOW, "allow", true)      /* takes it from the deny-list; {"purged": 1}, or 0: it was not on it */          \
+	X(SCRUB, "scrub", true)      /* start, start=BYTES, status, stop; JSON (scrub.h) */                            \
+	X(REFRESH, "refresh", true)  /* a URL is fetched anew; JSON (refresh.h) */                                     \
 	X(CLUSTER_DENY, "cluster-deny", true) /* the same two on all nodes; n is of this one */                        \
 	X(CLUSTER_ALLOW, "cluster-allow", true)                                                                        \
 	X(DENIED, "denied", false) /* the deny-list, JSON (orders.h) */                                                \

@@ -69,6 +69,8 @@
 	X(DENIED_BODIES, "denied_bodies_total", "bodies held back because their digest is on the deny-list")           \
 	X(LOOKUP_AUDITS, "lookup_audits_total", "misses that a parent served, asked once more of all members")         \
 	X(LOOKUP_AUDITS_FOUND, "lookup_audits_found_total", "of these, held by a sibling after all: false misses")     \
+	X(SCRUBBED, "scrubbed_total", "objects on disk that a scrub has read")                                         \
+	X(SCRUB_DAMAGED, "scrub_damaged_total", "of these, damaged: moved to quarantine")                              \
 	X(STORED, "stored_total", "responses stored")                                                                  \
 	X(EVICTED, "evicted_total", "stored responses evicted to make room")                                           \
 	X(PURGED, "purged_total", "stored responses purged")                                                           \

@@ -90,6 +90,11 @@ const struct conf_row conf__rows[] = {
 	 .help = "Room for it. What is seldom asked for is evicted first (LFUDA)."},
 	{"cache.disk.min_free", &conf__percent, "5%", LIVE(cache.disk_min_free_percent), .max = 99,
 	 .help = "So much of its file system is left free, also while something is written."},
+	{"cache.disk.scrub_interval", &conf__duration, "7d", LIVE(cache.disk_scrub_interval), .max = 3650 * DUR_DAY,
+	 .help = "So long after the last one, all that is on the disk is read in the background and its sums checked. `0s`: only by "
+		 "`pmcachectl scrub`."},
+	{"cache.disk.scrub_rate", &conf__size, "8MB", LIVE(cache.disk_scrub_rate), .max = TB,
+	 .help = "Of this, so much a second. `0`: as fast as it goes."},
 	{"cache.max_object", &conf__size, "10GB", LIVE(cache.max_object), .max = 1024 * TB,
 	 .help = "Largest body stored at all. Larger ones are passed on."},
 	{"cache.read_ahead", &conf__size, "1MB", LIVE(cache.read_ahead), .min = 16 * KB, .max = GB,

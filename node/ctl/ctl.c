@@ -43,6 +43,15 @@ static const struct {
 	{"explain", ctl_explain,
 	 "explain URL\n"
 	 "      would it be a hit here, if not, why, and which node has it"},
+	{"refresh", ctl_refresh,
+	 "refresh URL\n"
+	 "      fetches it again from upstream, although what is stored is fresh, and says whether it has changed"},
+	{"scrub", ctl_scrub,
+	 "scrub [--rate SIZE] [--no-wait]\n"
+	 "      reads all that is on the disk and checks it, at most so much a second (20MB; 0: as fast as it goes); waits for the end, and\n"
+	 "      fails when something is damaged\n"
+	 "  scrub --status | --stop\n"
+	 "      how far it is; ends it"},
 	{"offline", ctl_offline,
 	 "offline on|off|config\n"
 	 "      answers from the cache only, whatever its age, and asks no origin; or asks again; or as cache.offline says. Holds\n"

@@ -82,6 +82,7 @@ struct flight *flight_start(const struct fetcher *fetcher, const struct flight_a
 	f->here_only = ask->here_only;
 	f->spare = ask->spare;
 	f->recheck = ask->recheck;
+	f->afresh = ask->afresh;
 	f->owner = ask->owner;
 	f->cookie = ask->cookie;
 	f->key = ask->key;

@@ -103,6 +103,9 @@ struct flight_ask {
 	/* Something stale can be served instead: better no fetch than a long wait for a host that is failing (hostmood.h). Ends in
 	 * REASON_HELD_BACK then. */
 	bool spare;
+	/* From upstream, whatever is stored, here or at a parent: neither disk nor siblings are looked at, and only a 200 takes the place
+	 * of what is there (refresh.h). */
+	bool afresh;
 	bool recheck;                     /* not for the answer, but for what it says of `stale` (recall.h) */
 	const struct flight_owner *owner; /* NULL: none */
 	void *cookie;

@@ -49,7 +49,7 @@ struct flight {
 	struct key key;
 	struct key_credential who;
 	enum reason here_only;
-	bool store, whole, from_child, spare, recheck;
+	bool store, whole, from_child, spare, recheck, afresh;
 	const struct flight_owner *owner;
 	void *cookie;
 

@@ -198,7 +198,7 @@ bool from_disk_begin(struct flight *f)
 	const struct fetcher *c = f->fetcher;
 	struct index_ask ask = {.key = f->key, .who = f->who, .request = &f->request->fields};
 
-	if (!c->disk || !f->store || f->stale || !disk_has(c->disk, &f->key))
+	if (!c->disk || !f->store || f->stale || f->afresh || !disk_has(c->disk, &f->key))
 		return false;
 	f->disk_jobs++;
 	if (disk_find_start(c->disk, &ask, c->loop, on_found, f) == 0)

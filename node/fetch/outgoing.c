@@ -114,6 +114,7 @@ static void put_hops(struct buf *b, const struct flight *f, const struct upward 
 				   .came_with = f->from_child ? &f->request->fields : NULL,
 				   .home = span_str(up->pick.home),
 				   .only = up->only,
+				   .refresh = f->afresh,
 			   });
 }
 

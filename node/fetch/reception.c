@@ -224,7 +224,7 @@ void reception_take(struct flight *f, const struct http1_response *r)
 	fresh_read_response(r->status, &r->fields, f->request_time, loop_wall(c->loop), &f->path, &f->answer);
 	f->answer.earned = f->path.class == PATH_IMMUTABLE && r->status == 200 && !is_html(r) &&
 			   !hdr_has(&r->fields, HDR_CONTENT_ENCODING);
-	if (f->store)
+	if (f->store && !(f->afresh && r->status != 200))
 		verdict = fresh_may_store(&f->facts, &f->answer, &why);
 	if (!http1_method_is_safe(f->request->method) && succeeded(r->status))
 		from_disk_purge(c, &f->key);

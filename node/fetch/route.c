@@ -126,7 +126,7 @@ static bool may_ask_siblings(const struct flight *f)
 {
 	const struct fetch_cluster *c = f->fetcher->cluster;
 
-	if (!c || !c->desk || c->is_parent || !f->store || f->stale || f->path.class != PATH_IMMUTABLE)
+	if (!c || !c->desk || c->is_parent || !f->store || f->stale || f->afresh || f->path.class != PATH_IMMUTABLE)
 		return false;
 	if (f->facts.has_authorization || f->facts.has_cookie || !key_credential_is_nobody(&f->who))
 		return false;

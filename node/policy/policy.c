@@ -47,6 +47,8 @@ struct policy *policy_new(void)
 	p->cache.memory_max_object = 4 * MB;
 	p->cache.disk_size = 10 * GB;
 	p->cache.disk_min_free_percent = 5;
+	p->cache.disk_scrub_interval = 7 * DUR_DAY;
+	p->cache.disk_scrub_rate = 8 * MB;
 	p->cache.max_object = 10 * GB;
 	p->cache.read_ahead = 1 * MB;
 	p->cache.quick_abort_min = 16 * KB;

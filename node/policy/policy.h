@@ -84,6 +84,8 @@ struct policy_cache {
 	uint64_t memory_size, memory_max_object, max_object, read_ahead;
 	uint64_t disk_size;
 	unsigned disk_min_free_percent;
+	dur_ms disk_scrub_interval; /* 0: none in the background */
+	uint64_t disk_scrub_rate;   /* bytes a second; 0: no limit */
 	enum policy_evict memory_policy;
 	uint64_t quick_abort_min, quick_abort_max; /* bytes */
 	unsigned quick_abort_percent;

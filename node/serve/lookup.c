@@ -79,7 +79,8 @@ static void set_out(struct request *r, struct entry *e, bool store)
 	ask.entry = entry_ref(e);
 	ask.stale = store ? r->stale : NULL;
 	ask.store = ask.whole = store;
-	ask.spare = r->stale && r->stale_on_error;
+	ask.spare = r->stale && r->stale_on_error && !r->refresh;
+	ask.afresh = store && r->refresh;
 	ask.here_only = r->here_only;
 	ask.owner = &upload_owner;
 	ask.cookie = r;
@@ -252,6 +253,16 @@ static void serve_stored(struct request *r, struct entry *e, struct entry_view *
 	answer_entry(r, view);
 }
 
+static enum fresh_verdict verdict_of(struct request *r, const struct entry_view *view, bool admitted, dur_ms here)
+{
+	enum fresh_verdict verdict = fresh_verdict(&view->head->terms, &r->facts.cc, here, &r->why);
+
+	if (!r->refresh)
+		return admitted ? verdict : FRESH_REVALIDATE;
+	r->why = FRESH_WHY_REQUEST_NO_CACHE;
+	return FRESH_REVALIDATE;
+}
+
 static void found(struct request *r, struct entry *e, struct entry_view *view)
 {
 	mono_us now = loop_now(r->server->loop);
@@ -268,7 +279,7 @@ static void found(struct request *r, struct entry *e, struct entry_view *view)
 		entry_unref(&e); /* what `validated` held */
 		return;
 	}
-	switch (admitted ? fresh_verdict(&view->head->terms, &r->facts.cc, here, &r->why) : FRESH_REVALIDATE) {
+	switch (verdict_of(r, view, admitted, here)) {
 	case FRESH_SERVE:
 		look_for_recall(r, e, view->head, view->guarded);
 		/* fall through */
@@ -298,7 +309,7 @@ static void found(struct request *r, struct entry *e, struct entry_view *view)
 		answer_error(r, REASON_ONLY_IF_CACHED, SPAN_NONE);
 		return;
 	}
-	r->stale_on_error = admitted && fresh_on_error(&view->head->terms, &r->facts.cc, here);
+	r->stale_on_error = admitted && !r->refresh && fresh_on_error(&view->head->terms, &r->facts.cc, here);
 	r->fwd = r->why == FRESH_WHY_REQUEST_NO_CACHE || r->why == FRESH_WHY_REQUEST_MAX_AGE ? FWD_REQUEST : FWD_STALE;
 	entry_unref(&r->stale);
 	r->stale = entry_ref(e);
@@ -361,7 +372,7 @@ static void lookup(struct request *r)
 		return;
 	}
 	e = index_lookup(s->fetcher.index, &r->ask, loop_now(s->loop), &other_variant);
-	if (!e) {
+	if (!e && !r->refresh) {
 		e = from_disk_now(&s->fetcher, &r->ask);
 		r->loaded = e != NULL;
 	}

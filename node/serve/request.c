@@ -260,6 +260,7 @@ void request_begin(struct client *c)
 	}
 	if (c->child)
 		r->only = parent_link_is_only(&r->head->fields);
+	r->refresh = c->child && parent_link_is_refresh(&r->head->fields);
 	if (r->head->method == METHOD_PURGE)
 		purge(r);
 	else

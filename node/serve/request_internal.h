@@ -47,7 +47,8 @@ struct request {
 	struct entry *validated; /* the origin has just said that it is good */
 	struct flight *flight;   /* begun by us */
 	struct entry_watch watch;
-	bool only; /* a child's hedge: it may find something, but not have it fetched */
+	bool refresh; /* a child's operator wants it anew, whatever is stored */
+	bool only;    /* a child's hedge: it may find something, but not have it fetched */
 	bool joined, private, cached, looked_up_hit, alone, stale_on_error, not_modified, failed;
 	bool ours;   /* answered by this node in its own name (doctor.h) */
 	bool loaded; /* it was brought from disk for us */

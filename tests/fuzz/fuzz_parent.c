@@ -48,6 +48,7 @@ static void check_way(const struct hdrs *fields)
 				      .self = SPAN("parent1"),
 				      .came_with = fields,
 				      .only = parent_link_is_only(fields),
+				      .refresh = parent_link_is_refresh(fields),
 				      .home = parent_link_home(fields)};
 	char room[PARENT_LINK_FIELD_BYTES + 2];
 	struct buf b = buf_over(room, PARENT_LINK_FIELD_BYTES);
@@ -63,7 +64,8 @@ static void check_way(const struct hdrs *fields)
 	buf_put_str(&b, "\r\n");
 	CHECK_THAT(http1_parse_trailers(buf_span(&b), &scanned, b.n, &next, &bytes, &why) == HTTP1_DONE);
 	CHECK_THAT(parent_link_check_hop(&next, ask.cluster, ask.self) == REASON_LOOP);
-	CHECK_THAT(parent_link_is_only(&next) == ask.only && span_eq(parent_link_home(&next), ask.home));
+	CHECK_THAT(parent_link_is_only(&next) == ask.only && parent_link_is_refresh(&next) == ask.refresh &&
+		   span_eq(parent_link_home(&next), ask.home));
 	for (unsigned i = 0; i < next.n; i++)
 		CHECK_THAT(hdr_is_internal(&next.v[i]));
 }

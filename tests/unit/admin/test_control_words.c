@@ -19,6 +19,8 @@ static void good_requests(void **state)
 		{SPAN("matrix\n"), CONTROL_MATRIX, NULL},
 		{SPAN("explain https://a.test/b\n"), CONTROL_EXPLAIN, "https://a.test/b"},
 		{SPAN("offline on\n"), CONTROL_OFFLINE, "on"},
+		{SPAN("scrub start=0\n"), CONTROL_SCRUB, "start=0"},
+		{SPAN("refresh https://a.test/b\n"), CONTROL_REFRESH, "https://a.test/b"},
 		{SPAN("purge https://a.test/b?c=d%20e\n"), CONTROL_PURGE, "https://a.test/b?c=d%20e"},
 		{SPAN("purge-prefix https://a.test/\n"), CONTROL_PURGE_PREFIX, "https://a.test/"},
 		{SPAN("purge-host a.test\n"), CONTROL_PURGE_HOST, "a.test"},

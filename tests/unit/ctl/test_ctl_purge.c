@@ -1,4 +1,4 @@
-/* purge, peers and explain as their users say them: what goes over the control socket, and the exit codes. */
+/* purge, refresh, scrub, peers and explain as their users say them: what goes over the control socket, and the exit codes. */
 #include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -216,6 +216,13 @@ static void misunderstood(void **state)
 		{ctl_purge, {"--class"}},
 		{ctl_purge, {"--denied", "ab"}},
 		{ctl_purge, {"--denied", "--cluster"}},
+		{ctl_refresh, {"--json"}},
+		{ctl_refresh, {"a.test"}},
+		{ctl_refresh, {"https://a.test/", "https://b.test/"}},
+		{ctl_scrub, {"--rate"}},
+		{ctl_scrub, {"--rate", "20XB"}},
+		{ctl_scrub, {"--rate", "-1"}},
+		{ctl_scrub, {"now"}},
 		{ctl_peers, {"edge2"}},
 		{ctl_peers, {"--metrics"}},
 		{ctl_explain, {"--json"}},
@@ -254,6 +261,59 @@ static void looking(void **state)
 	assert_int_equal(CTL_FAILED, run(p, ctl_explain, WORDS("https://a.test/b"), "ok\n{}\n"));
 }
 
+static void refreshes(void **state)
+{
+	static const struct {
+		const char *answer, *said;
+		int code;
+	} rows[] = {
+		{"{\"result\":\"unchanged\",\"digest\":\"sha256:a\"}", "unchanged: sha256:a\n", CTL_OK},
+		{"{\"result\":\"changed\",\"digest\":\"sha256:b\",\"before\":\"sha256:a\"}",
+		 "changed: sha256:b\n    was: sha256:a\n", CTL_OK},
+		{"{\"result\":\"new\",\"digest\":\"sha256:a\"}", "fetched; nothing was stored before: sha256:a\n",
+		 CTL_OK},
+		{"{\"result\":\"kept\",\"status\":404,\"why\":\"odd\"}",
+		 "what is stored stays (the answer is 404): odd\n", CTL_FAILED},
+		{"{\"result\":\"failed\",\"why\":\"down\"}", "pmcachectl: not fetched, what is stored stays: down\n",
+		 CTL_FAILED},
+		{"{\"result", "pmcachectl: the daemon's answer is not understood\n", CTL_FAILED},
+	};
+	struct place *p = *state;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char answer[300];
+
+		snprintf(answer, sizeof(answer), "ok\n%s\n", rows[i].answer);
+		assert_int_equal(rows[i].code, run(p, ctl_refresh, WORDS("https://a.test/b"), answer));
+		assert_string_equal("refresh https://a.test/b\n", p->heard);
+		assert_string_equal(rows[i].said, p->said);
+	}
+}
+
+#define SCRUBBED(state, damaged)                                                                                       \
+	"ok\n{\"state\":\"" state "\",\"objects\":5,\"total\":6,\"bytes\":1500,\"damaged\":" damaged                   \
+	",\"took_s\":3,\"next_s\":7200}\n"
+
+static void scrubs(void **state)
+{
+	struct place *p = *state;
+
+	assert_int_equal(CTL_OK, run(p, ctl_scrub, WORDS("--rate", "20MB"), SCRUBBED("done", "0")));
+	assert_string_equal("scrub start=20971520\n", p->heard);
+	assert_string_equal("done: 5 of 6 objects, 1.5 kB in 3 s, 0 damaged\n", p->said);
+	assert_int_equal(CTL_FAILED, run(p, ctl_scrub, WORDS("--status"), SCRUBBED("done", "2")));
+	assert_string_equal("scrub status\n", p->heard);
+	assert_non_null(strstr(p->said, "2 damaged; what is damaged is in quarantine"));
+	assert_int_equal(CTL_OK, run(p, ctl_scrub, WORDS("--stop"), SCRUBBED("stopped", "0")));
+	assert_string_equal("scrub stop\n", p->heard);
+	assert_int_equal(CTL_OK, run(p, ctl_scrub, WORDS("--status"), SCRUBBED("never", "0")));
+	assert_string_equal("no scrub has run since the start\nthe next one in the background begins in 2 h\n",
+			    p->said);
+	assert_int_equal(CTL_OK, run(p, ctl_scrub, WORDS("--no-wait"), SCRUBBED("running", "0")));
+	assert_string_equal("scrub start\n", p->heard);
+	assert_int_equal(CTL_FAILED, run(p, ctl_scrub, WORDS("--stop"), "error no scrub runs\n"));
+}
+
 /* It is redrawn until the daemon is gone. */
 static void watching(void **state)
 {
@@ -277,7 +337,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-		T(purges), T(nothing_and_failure), T(the_deny_list), T(misunderstood), T(looking), T(watching),
+		T(purges),  T(nothing_and_failure), T(the_deny_list), T(misunderstood),
+		T(looking), T(refreshes),           T(scrubs),        T(watching),
 #undef T
 	};
 

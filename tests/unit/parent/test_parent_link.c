@@ -45,6 +45,8 @@ static void test_request_fields(void **state)
 		   "Pmc-Hop: lab 1 parent1\r\n");
 	assert_put(&(struct parent_link_ask){.cluster = lab, .self = edge, .home = parent, .only = true},
 		   "Pmc-Hop: lab 1 edge1\r\nPmc-Home: parent1\r\nPmc-Only: 1\r\n");
+	assert_put(&(struct parent_link_ask){.cluster = lab, .self = edge, .refresh = true},
+		   "Pmc-Hop: lab 1 edge1\r\nPmc-Refresh: 1\r\n");
 }
 
 #define LONG "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuv" /* 48 */
@@ -129,6 +131,9 @@ static void test_only_and_home(void **state)
 	fill(&h, (const char *const[]){"Pmc-Only", "0", "Pmc-Home", "a b", NULL});
 	assert_false(parent_link_is_only(&h));
 	assert_int_equal(parent_link_home(&h).n, 0);
+	assert_false(parent_link_is_refresh(&h));
+	fill(&h, (const char *const[]){"pmc-refresh", "1", NULL});
+	assert_true(parent_link_is_refresh(&h));
 	fill(&h, (const char *const[]){NULL});
 	assert_false(parent_link_is_only(&h));
 	assert_int_equal(parent_link_home(&h).n, 0);
