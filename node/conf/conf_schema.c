@@ -174,7 +174,8 @@ const struct conf_row conf__rows[] = {
 	 .help = "What the node itself says on standard error."},
 
 	{"admin.show_urls", &conf__bool, "off", LIVE(admin.show_urls),
-	 .help = "The page and /recent.json also show URLs and client addresses of recent failures, to whoever reaches `listen.admin`."},
+	 .help = "The page, /recent.json and /objects.json also show URLs, and client addresses of recent failures, to whoever reaches "
+		 "`listen.admin`."},
 
 	{"cluster.name", &conf__node_name, "\"\"", START(cluster.name), .none = "",
 	 .help = "The cluster that this node is in; `docs/cluster.md` tells how to make one. `\"\"`: none, and the settings below have "
