@@ -1,7 +1,7 @@
 """The rows of `make bench-cluster`: what it costs to be one cache of many. README.md in this folder tells the method.
 
-Columns: `squid` and `squid-cf` (collapsed_forwarding) speak plain http, since what Squid bumps it cannot share by ICP; `pm-plain` is
-pmcached with the same plain requests, `pmcache` with bumped https between client and edge and between edge and origin."""
+Columns: `squid` and `squid-cf` (collapsed_forwarding) speak plain http, since what Squid bumps it cannot share by ICP;
+`pm-plain` is pmcached with the same plain requests, `pmcache` with bumped https from client to edge and https to the origin."""
 
 import collections
 import os
@@ -106,10 +106,11 @@ def herd(title, name, parents):
 
         def once(label, seat):
             path = f"{SHARED}/big/{bench.numbers(1)}"
-            before, began, loads = cpu_us(seat.fleet.nodes), 0, []
+            loads = []
             try:
                 for edge in seat.fleet.edges:
-                    loads.append(Load(bench.lab, getattr(edge, seat.aim)(bench.origin), body="10m", path=path, c=20, n=20, warm=0))
+                    aim = getattr(edge, seat.aim)(bench.origin)
+                    loads.append(Load(bench.lab, aim, body="10m", path=path, c=20, n=20, warm=0, seconds=60))
                 before, began = cpu_us(seat.fleet.nodes), time.monotonic()
                 for load in loads:
                     load.begin()

@@ -69,7 +69,7 @@ def proxies(bench, suffix="", **how):
     return found + ([(DiskPmcached, "pmcached-disk" + suffix, how)] if bench.pmcache else [])
 
 
-def disk_hit(name, title, body, c, n, path=None, cycle=0):
+def disk_hit(name, title, body, c, n, path=None, cycle=0, warm=1):
     """`cycle`: so many objects in turn, more than memory holds."""
     def row_hit(bench):
         scale, unit = (1.0, "µs") if BODIES[body] < 65536 else (1e3 / BODIES[body], "s/GB")
@@ -87,10 +87,11 @@ def disk_hit(name, title, body, c, n, path=None, cycle=0):
 
         def once(label, server):
             before = server.disk_hits() if label != "nginx" else 0
-            got = measure(bench.lab, server, server.aim(bench.origin), body=body, c=c, n=bench.count(n), warm=1, cpus=bench.one, **more)
+            got = measure(bench.lab, server, server.aim(bench.origin), body=body, c=c, n=bench.count(n), warm=warm, cpus=bench.one,
+                          seconds=60, **more)
             check_hits(row, label, got)
-            if label != "nginx" and server.disk_hits() - before < 0.98 * (got["requests"] + c):
-                row.note(f"{label}: {server.disk_hits() - before} of {got['requests'] + c} came from disk")
+            if label != "nginx" and server.disk_hits() - before < 0.98 * (got["requests"] + c * warm):
+                row.note(f"{label}: {server.disk_hits() - before} of {got['requests'] + c * warm} came from disk")
             return got["cpu_us"]
 
         rounds(bench, row, kept, once, 5, scale=scale)
@@ -138,7 +139,7 @@ def fetch_seconds(bench, server, path, synced):
     """Until all clients have all, and, if it is stored, all is on the disk, synced."""
     n = server.stored()
     with Load(bench.lab, server.aim(bench.origin), body="10m", path=path + "/%d", c=FILL_C, n=FILL, warm=0,
-              start=bench.numbers(FILL + 8)) as load:
+              start=bench.numbers(FILL + 8), seconds=60) as load:
         began = time.monotonic()
         got = load.go()
         if got["errors"] or got["capped"]:
@@ -213,15 +214,17 @@ def stuck(bench):
 
         def once(label, server):
             start = next(numbers[label])
-            alone = measure(bench.lab, server, server.aim(bench.origin), c=1, n=4000, warm=0)
+            aim = server.aim(bench.origin)
+            alone = measure(bench.lab, server, aim, c=1, n=4000, warm=0)
             disk.slow(READS_A_SECOND)
             try:
-                got = measure(bench.lab, server, server.aim(bench.origin), c=1, n=20000, warm=0, seconds=4, drain=16, start=start,
-                              drain_path="/cold/%d" if label == "nginx" else "/10k/%d", drain_name="10k", drain_size=BODIES["10k"])
+                got = measure(bench.lab, server, aim, c=1, n=20000, warm=0, seconds=4, start=start, drain=16, drain_name="10k",
+                              drain_size=BODIES["10k"], drain_path="/cold/%d" if label == "nginx" else "/10k/%d")
             finally:
                 disk.slow(0)
             check_hits(row, label, got)
-            return got["p99_us"] / 1e3, alone["p99_us"] / 1e3, got["p50_us"] / 1e3, got["drained"] / BODIES["10k"] / got["seconds"]
+            rate = got["drained"] / BODIES["10k"] / got["seconds"]
+            return got["p99_us"] / 1e3, alone["p99_us"] / 1e3, got["p50_us"] / 1e3, rate
 
         numbers = {label: iter(range(0, COLD - 150, 150)) for label, _ in contenders}
         seen = take_turns(bench, row, contenders, once, 3)
@@ -241,8 +244,8 @@ def stuck(bench):
 DISK_ROWS = dict([
     disk_hit("disk-10k", "hit from disk 10 KB, c=32, 2000 objects", "10k", 32, 9000, MANY + "/%d", 2000),
     disk_hit("disk-1m", "hit from disk 1 MB, c=32", "1m", 32, 200),
-    disk_hit("disk-10m-c1", "hit from disk 10 MB, c=1", "10m", 1, 20),
-    disk_hit("disk-10m", "hit from disk 10 MB, c=32", "10m", 32, 48),
+    disk_hit("disk-10m-c1", "hit from disk 10 MB, c=1", "10m", 1, 16),
+    disk_hit("disk-10m", "hit from disk 10 MB, c=32", "10m", 32, 32, warm=0),
     ("disk-fill", disk_fill),
     ("disk-stuck", stuck),
 ])

@@ -135,8 +135,8 @@ class PmFleet:
 
 
 class SquidNode(Node, Squid):
-    """ICP between siblings, which are asked about every miss, and to parents, through which then everything goes. `collapsed`: with
-    collapsed_forwarding, so that what is asked for twice at a time is fetched once. The rest is as Squid comes, but for this:
+    """ICP between siblings, which are asked about every miss, and to parents, through which then everything goes. `collapsed`:
+    with collapsed_forwarding, so that what is asked for twice at a time is fetched once. The rest is as Squid comes, but:
 
     - digests are off: they are an hour old, and where there is one, ICP is not asked;
     - minimum_direct_*: an origin that is near, as all are on loopback, would be asked before any peer;

@@ -105,7 +105,7 @@ class Bench:
 
 
 def take_turns(bench, row, contenders, once, count):
-    """Measures the contenders in turn, `count` times over, in changing order: {label: what `once` gave}. Who fails is left out."""
+    """Measures the contenders in turn, `count` times over, in changing order: {label: what `once` gave}, without who fails."""
     seen = {label: [] for label, _ in contenders}
     lost = set()
     for i in range(bench.rounds(count)):

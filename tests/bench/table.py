@@ -48,6 +48,7 @@ class Table:
 
     def markdown(self, rows):
         lines = [self.heads, ["---", "---"] + ["--:"] * (len(self.heads) - 2)] + [self.cells(r) for r in rows]
+        lines = [[re.sub("^ +", "… ", cells[0]), *cells[1:]] for cells in lines]
         notes = [f"- {r.title.strip()}: {n}" for r in rows for n in r.notes]
         return "\n".join(["| " + " | ".join(c.strip() for c in cells) + " |" for cells in lines] + ([""] if notes else []) + notes)
 
