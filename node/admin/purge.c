@@ -95,6 +95,7 @@ static bool fits(void *cookie, const struct head *head, const uint8_t *digest)
 
 struct disk_purging {
 	struct loop *loop;
+	struct index *index;
 	struct deferred at_end; /* the loop goes first */
 	struct orders *orders;  /* who has such a body is a suspect; NULL: nobody */
 	struct aim aim;         /* its value is in `text` */
@@ -121,6 +122,8 @@ static void on_purged(void *cookie, unsigned n)
 	struct disk_purging *p = cookie;
 
 	(void)n;
+	/* What was asked for before the disk had let go of it has come back to memory from there. */
+	index_purge_if(p->index, fits, NULL, &p->aim);
 	loop_defer_cancel(p->loop, &p->at_end);
 	free(p);
 }
@@ -132,6 +135,7 @@ static void purge_disk(const struct purge_ground *g, struct span salt, enum purg
 	struct buf b = buf_over(p->text, room);
 
 	p->loop = g->loop;
+	p->index = g->index;
 	p->orders = kind == PURGEREC_DENY ? g->orders : NULL;
 	buf_put(&b, value);
 	buf_put(&b, salt);
