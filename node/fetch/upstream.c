@@ -111,6 +111,7 @@ static const struct exchange_on exchange_on = {
 static void start_exchange(struct flight *f, struct link *link)
 {
 	flight__set_peer(f, link->peer);
+	f->asked_at = loop_now(f->fetcher->loop);
 	metric_add(f->fetcher->metrics, METRIC_UPSTREAM_REQUESTS, 1);
 	if (f->store)
 		metric_add(f->fetcher->metrics, METRIC_UPSTREAM_FETCHES, 1);
