@@ -95,6 +95,11 @@ static bool read_head(const uint8_t *p, size_t n, size_t *at, struct head *out)
 
 bool peermsg_walk(struct span body)
 {
+	return peermsg_walk_upto(body, PEERMSG_MAX_BYTES);
+}
+
+bool peermsg_walk_upto(struct span body, size_t most)
+{
 	const uint8_t *p = (const uint8_t *)body.p;
 	struct {
 		uint64_t left;
@@ -103,7 +108,7 @@ bool peermsg_walk(struct span body)
 	unsigned depth = 0;
 	size_t at = 0;
 
-	if (body.n > PEERMSG_MAX_BYTES)
+	if (body.n > most)
 		return false;
 	for (;;) {
 		struct head h;

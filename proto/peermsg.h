@@ -5,7 +5,8 @@
  *
  * To read one: peermsg_envelope (looks at the fixed offsets alone: whose key?), peermsg_tag_fits, peermsg_parse, in this order. Parsing
  * first walks the bytes without allocating anything (depth, counts, exact end), and only then lets msgpack-c unpack them: its
- * unpacker allocates what a stranger's length fields ask for. The only door to msgpack-c.
+ * unpacker allocates what a stranger's length fields ask for. With certmsg, which walks first in the same way, the only door to
+ * msgpack-c.
  *
  * Forward compatibility: an unknown type is PEERMSG_UNKNOWN (count it, never answer); an unknown key below 64 in a body is
  * skipped, one of 64 and above is PEERMSG_CRITICAL; records in lists are arrays whose extra elements are skipped and whose missing ones
@@ -251,6 +252,8 @@ unsigned peermsg_format(struct buf *b, const struct peermsg *, const uint8_t sec
 /* True: one msgpack element and nothing behind it, at most PEERMSG_MAX_BYTES and 5 containers deep, keys of maps are integers, nothing of
  * an ext type. Allocates nothing. */
 bool peermsg_walk(struct span body);
+/* The same for what is no datagram (certmsg.h). */
+bool peermsg_walk_upto(struct span body, size_t most);
 
 const char *peermsg_status_word(enum peermsg_status); /* "HIT", as peers and logs show it */
 

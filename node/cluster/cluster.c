@@ -11,9 +11,11 @@
 #include "node/base/mem.h"
 #include "node/base/rng.h"
 #include "node/cluster/members.h"
-#include "node/cluster/nodecall.h"
+#include "node/link/nodecall.h"
 #include "node/link/nodelink.h"
 #include "node/net/listener.h"
+#include "node/fetch/hostmood.h"
+#include "node/serve/certword.h"
 #include "node/serve/client.h"
 #include "parent/parent_children.h"
 #include "peer/peer_door.h"
@@ -295,7 +297,38 @@ static void page_peers(void *cookie, struct peer_door_reply *reply)
 	loop_post(c->s.loop, gather_figures, f);
 }
 
-static const struct peer_door_pages pages = {.members = page_members, .peers = page_peers};
+/* A parent alone says it: an edge would only say what it has from one. */
+static struct server *server_of(struct cluster *c, const struct loop *loop)
+{
+	for (size_t i = 0; i < c->n_lanes && c->is_parent; i++)
+		if (c->lanes[i].loop == loop)
+			return c->lanes[i].server;
+	return NULL;
+}
+
+static void on_certword(void *cookie, struct span message)
+{
+	peer_door_answer(cookie, 200, SPAN("application/msgpack"), message);
+}
+
+static void page_cert(void *cookie, struct peer_door_reply *reply, struct span host, uint16_t port, struct span sni)
+{
+	struct server *s = server_of(cookie, peer_door_loop(reply));
+
+	if (!s) {
+		peer_door_answer(reply, 404, SPAN("text/plain"), SPAN("only parents know certificates\n"));
+		return;
+	}
+	certword_ask(
+		s->certwords, s->policy,
+		&(struct certword_ask){.host = host,
+				       .port = port,
+				       .sni = sni,
+				       .offline = hostmoods_are_offline(s->fetcher.moods, s->policy->cache.offline)},
+		on_certword, reply);
+}
+
+static const struct peer_door_pages pages = {.members = page_members, .peers = page_peers, .cert = page_cert};
 
 static struct peersjson_facts facts_of(const struct cluster *c)
 {

@@ -5,7 +5,7 @@
 #ifndef NODE_CLUSTER_MATRIX_H
 #define NODE_CLUSTER_MATRIX_H
 
-#include "node/cluster/nodecall.h"
+#include "node/link/nodecall.h"
 #include "peer/peer_set.h"
 
 struct matrix;

@@ -6,7 +6,7 @@
 
 #include "node/base/check.h"
 #include "node/base/mem.h"
-#include "node/cluster/nodecall.h"
+#include "node/link/nodecall.h"
 
 #define LEARN_MS (5 * DUR_SECOND)
 #define RESOLVE_MS (60 * DUR_SECOND)

@@ -39,6 +39,7 @@ struct dial {
 	void *cookie;
 	char *host, *tls_host;
 	uint16_t port;
+	bool wants_cert;
 	bool https;
 	bool by_proxy;
 	char origin[ORIGIN_BYTES];
@@ -148,7 +149,7 @@ static void on_handshake(void *cookie, struct stream *s, enum reason why)
 		return;
 	}
 	d->report.resumed = stream_tls_resumed(s);
-	if (!d->report.resumed)
+	if (!d->report.resumed || d->wants_cert)
 		d->report.cert = stream_tls_origin_cert(s);
 	succeed(d);
 }
@@ -392,6 +393,7 @@ struct dial *dial_start(struct dialer *dr, const struct dial_target *t, struct p
 	d->tls_host = span_dup(t->tls_host.n ? t->tls_host : t->host);
 	d->port = t->port;
 	d->https = t->https;
+	d->wants_cert = t->wants_cert;
 	d->by_proxy = up->proxy_host && !access_host_listed(&up->no_proxy, t->host);
 	dial_origin(t, &origin);
 	CHECK_THAT(!origin.full);

@@ -31,6 +31,7 @@ struct dial_target {
 	/* What the certificate must be valid for, and SNI; empty: host. Differs when a client CONNECTs to an address but names a host
 	 * in its ClientHello. */
 	struct span tls_host;
+	bool wants_cert; /* also after a resumption */
 };
 
 struct dial_report {
@@ -38,8 +39,9 @@ struct dial_report {
 	char detail
 		[DIAL_DETAIL_BYTES]; /* more in words: "registry.test: 127.0.0.1:443: certificate has expired"; may be empty */
 	struct addr addr;            /* the one connected, or tried last; len 0: none */
-	struct origin_cert *cert; /* borrowed during the callback, or NULL (plain, resumed, failed) */
-	bool resumed;             /* the TLS session */
+	struct origin_cert
+		*cert; /* borrowed during the callback, or NULL (plain, failed; resumed, unless it is wanted) */
+	bool resumed;  /* the TLS session */
 };
 
 /* `s` is the callback's to take; NULL when report->why says why not. Never from inside dial_start. */

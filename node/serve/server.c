@@ -4,6 +4,7 @@
 
 #include "node/base/mem.h"
 #include "node/deliver/deliver.h"
+#include "node/serve/certword.h"
 #include "node/serve/client.h"
 #include "node/serve/contact.h"
 
@@ -38,6 +39,7 @@ void server_init(struct server *s)
 	TAILQ_INIT(&s->clients);
 	s->room = mem_alloc(DELIVER_ROOM_BYTES);
 	s->contacts = contacts_new(&s->fetcher);
+	s->certwords = certwords_new(s->loop, s->contacts);
 }
 
 void server_fini(struct server *s)
@@ -47,6 +49,8 @@ void server_fini(struct server *s)
 	while ((c = TAILQ_FIRST(&s->clients)) != NULL)
 		client_close(c, STREAM_CUT);
 	timer_fini(&s->probe);
+	certwords_free(s->certwords);
+	s->certwords = NULL;
 	contacts_free(s->contacts);
 	s->contacts = NULL;
 	free(s->room);

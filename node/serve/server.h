@@ -10,6 +10,7 @@
 #include "node/record/recent.h"
 #include "proto/http1_parse.h"
 
+struct certwords;
 struct client;
 struct contacts;
 struct mint;
@@ -38,6 +39,7 @@ struct server {
 
 	struct clients clients;
 	struct contacts *contacts;
+	struct certwords *certwords; /* for nodes whose parent this one is */
 	bool draining;               /* no new requests; connections end with the answer they are at */
 	struct http1_request parsed; /* the request head being looked at, during one call */
 	char *room;                  /* DELIVER_ROOM_BYTES, to build heads in, during one call */

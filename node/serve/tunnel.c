@@ -347,10 +347,11 @@ static void bump_with_leaf(struct client *c, const struct origin_cert *mimic)
 
 /* ---- certificate: origin ---- */
 
-static void on_contact(void *cookie, struct origin_cert *cert)
+static void on_contact(void *cookie, struct origin_cert *cert, enum reason why)
 {
 	struct client *c = cookie;
 
+	(void)why;
 	CHECK(c, CLIENT_MAGIC);
 	/* An origin that cannot be reached, or whose certificate is no good, is told in answer to the request: here only a name is needed. */
 	bump_with_leaf(c, cert);
@@ -378,7 +379,7 @@ static void bump(struct client *c)
 	c->state = CLIENT_HANDSHAKE;
 	stream_want(c->stream, 0);
 	client_expect_within(c, 0);
-	contact_start(s->contacts,
+	contact_start(s->contacts, CONTACT_AS_ROUTED,
 		      &(struct dial_target){.host = c->tunnel->dial_host,
 					    .port = c->tunnel->url.port,
 					    .https = true,

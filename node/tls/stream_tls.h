@@ -49,8 +49,8 @@ bool stream_tls_resumed(const struct stream *);
 const char *stream_tls_rejected(const struct stream *);
 /* More about a failed handshake in words for the log and for error texts ("certificate has expired"); never NULL. */
 const char *stream_tls_detail(const struct stream *);
-/* Client side: what the origin's certificate says, for mimicry. One reference for the caller (names_origin_unref); NULL when there is none (a
- * resumed session). */
+/* Client side: what the origin's certificate says, for mimicry. One reference for the caller (names_origin_unref); NULL when there is none.
+ * After a resumption it is that of the session. */
 struct origin_cert *stream_tls_origin_cert(const struct stream *);
 
 #endif

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Makes the golden vectors of the cluster's datagrams and purge records from proto/PROTOCOL.md, without the daemon's code.
+"""Makes the golden vectors of the cluster's datagrams, purge records and words about certificates from proto/PROTOCOL.md, without the daemon's code.
 
     make.py            writes NAME.hex beside itself, and the seeds of the fuzz targets
     make.py --check    compares what is there with what would be written
@@ -180,6 +180,29 @@ def purges():
     }
 
 
+SUBJECT = bytes.fromhex("301b3119301706035504030c10") + b"packages.example"
+
+
+def certs():
+    """What a parent says of a certificate (section 5.3)."""
+    good = {1: 0, 6: 3600, 2: ["packages.example", "*.packages.example", "192.0.2.7"], 3: 1800000000, 4: bytes(range(32)), 5: "",
+            7: 1700000000, 8: SUBJECT}
+    return {
+        "cert-valid": ("a certificate that the parent believes", pack(good)),
+        "cert-least": ("one without names or subject", pack(good | {2: [], 8: b""})),
+        "cert-invalid": ("one that it does not believe", pack({1: 1, 6: 30, 9: "cert-expired"})),
+        "cert-unknown": ("one that it cannot say anything of", pack({1: 2, 6: 30})),
+        "cert-later": ("a field of a later version, and its verdict", pack({1: 9, 6: 30, 63: [1, {2: 3}]})),
+        "cert-critical": ("a critical field of a later version", pack({1: 2, 6: 30, 64: 1})),
+        "cert-none": ("no verdict", pack({6: 30})),
+        "cert-twice": ("a field that comes twice", b"\x82\x01\x00\x01\x00"),
+        "cert-name": ("a name with a space", pack(good | {2: ["a b"]})),
+        "cert-key": ("a key of the wrong length", pack(good | {4: bytes(31)})),
+        "cert-deep": ("six containers within each other", pack({1: 2, 63: [[[[[1]]]]]})),
+        "cert-array": ("an array that says to be 4 GiB long", b"\x81\x02\xdd\xff\xff\xff\xff"),
+    }
+
+
 def datagrams():
     record = purges()["purge-url"][1]
     good = {
@@ -265,6 +288,9 @@ def files():
     for name, (what, octets) in datagrams().items():
         made[HERE / f"{name}.hex"] = text_of(what, octets).encode()
         made[CORPUS / "peermsg" / name] = octets
+    for name, (what, octets) in certs().items():
+        made[HERE / f"{name}.hex"] = text_of(what, octets).encode()
+        made[CORPUS / "certmsg" / name.removeprefix("cert-")] = octets
     for name, (what, octets) in purges().items():
         made[HERE / f"{name}.hex"] = text_of(what, octets).encode()
         made[CORPUS / "purgerec" / name.removeprefix("purge-")] = octets

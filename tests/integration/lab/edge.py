@@ -237,6 +237,12 @@ class Edge:
     def signal(self, number):
         self.process.send_signal(number)
 
+    def stand_still(self):
+        """SIGSTOP; all its threads have stopped when this returns. signal(SIGCONT) ends it."""
+        self.signal(signal.SIGSTOP)
+        for state in list(Path(f"/proc/{self.pid}/task").glob("*/stat")):
+            eventually(f"{self.name} stands still", lambda: state.read_text().rpartition(")")[2].split()[0] == "T")
+
     def stop(self, deadline=DEADLINE):
         """SIGTERM; the daemon drains, ends with 0 in time, and no sanitizer has spoken."""
         if self.process is None:

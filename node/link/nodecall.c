@@ -1,4 +1,4 @@
-#include "node/cluster/nodecall.h"
+#include "node/link/nodecall.h"
 
 #include <stdio.h>
 #include <stdlib.h>
