@@ -83,7 +83,7 @@ POLICY   := $(BUILD)/bench/policy/policy $(BUILD)/bench/policy/generate
 
 .PHONY: all help deps run test check-asan check-tsan lint lint-format lint-scripts fmt fuzz play bench live install clean
 .PHONY: man completion deb check-package ansible-check fleet
-.PHONY: tests run-tests fuzz-programs bench-programs bench-cluster bench-policy policy-programs
+.PHONY: tests run-tests fuzz-programs bench-programs bench-cluster bench-queries bench-policy policy-programs
 
 all: $(LIB) $(PROGRAMS) ## build/pmcached and build/pmcachectl
 	@:
@@ -136,6 +136,11 @@ bench-cluster: ## what it costs to be one cache of many, side by side with clust
 	@tests/tools/deps build test bench
 	@+$(MAKE) all bench-programs
 	@PMC_BUILD=$(BUILD) tests/bench/run --cluster $(BENCH_ARGS)
+
+bench-queries: ## what a datagram of another node costs the cluster loop
+	@tests/tools/deps build
+	@+$(MAKE) $(BUILD)/bench/queries
+	@$(BUILD)/bench/queries
 
 bench-policy: ## hit ratios of the eviction policies on a trace of two weeks
 	@tests/tools/deps build

@@ -177,8 +177,8 @@ void peer__deny_query(struct peer_set *set, struct peer *asker, const struct pee
 void peer__on_query(struct peer_set *set, struct peer *asker, const struct peermsg *m, mono_us received, mono_us now)
 {
 	const struct peermsg_query *q = &m->query;
-	struct peermsg out = {.env = {.type = PEERMSG_REPLY}};
 	struct peermsg_reply_rec v[PEERMSG_RECORDS];
+	struct peermsg out; /* some kilobytes: only what is said is filled in */
 	bool counts = false;
 
 	if (now - received > (mono_us)q->budget_ms * 1000) {
@@ -197,6 +197,7 @@ void peer__on_query(struct peer_set *set, struct peer *asker, const struct peerm
 		asker->score.answered[v[i].status]++;
 	}
 	asker->score.queries_received += counts;
+	out.env = (struct peermsg_envelope){.type = PEERMSG_REPLY};
 	out.reply.qid = q->qid;
 	out.reply.load = set->load;
 	out.reply.took_us = (uint32_t)(now - received);
