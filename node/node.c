@@ -44,6 +44,7 @@
 #include "node/tls/tlsctx.h"
 #include "node/tls/trust.h"
 
+#define MOST_POST_DELAY_US 1000000
 #define MOST_LOOPS 64
 #define EDGE_LOOPS 4 /* the host belongs to its jobs */
 #define POOL_LINKS 512
@@ -343,12 +344,27 @@ static int open_doors(struct lane *l, char *why, size_t why_bytes)
 
 /* ---- lanes ---- */
 
+/* For tests of what crosses loops (docs/developer.md): each post waits up to so many microseconds, at random. */
+static void delay_posts(struct lane *l, struct node *n, int id)
+{
+	const char *text = getenv("PMC_TEST_POST_DELAY_US");
+	uint64_t us;
+
+	if (!text || span_to_u64(span_str(text), &us) < 0 || us == 0 || us > MOST_POST_DELAY_US)
+		return;
+	loop_delay_posts(l->loop, (int64_t)us, (uint64_t)id + 1);
+	if (id == 0)
+		log_line(n->log, LOG_WARNING, "node",
+			 "PMC_TEST_POST_DELAY_US: loops hear of each other up to %llu us late", (unsigned long long)us);
+}
+
 static void lane_init(struct lane *l, struct node *n, int id, struct x509_store_st *roots, const uint8_t *ticket_keys)
 {
 	struct policy *p = n->conf->policy;
 
 	l->node = n;
 	l->loop = loop_new(id, &clock_system);
+	delay_posts(l, n, id);
 	l->metrics = aligned_alloc(64, sizeof(*l->metrics));
 	CHECK_THAT(l->metrics != NULL);
 	memset(l->metrics, 0, sizeof(*l->metrics));
