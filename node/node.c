@@ -1078,6 +1078,8 @@ static void on_let_go(void *arg)
 	control_close(&l->node->control);
 	if (l->node->cluster)
 		cluster_let_go(l->node->cluster);
+	scrub_free(l->node->scrub); /* the next process does that now */
+	l->node->scrub = NULL;
 	atomic_store(&l->node->let_go, true);
 }
 

@@ -286,7 +286,7 @@ bool via_home_begin(struct flight *f)
 	const struct fetch_cluster *c = f->fetcher->cluster;
 	struct span home;
 
-	if (!c || !c->is_parent || !f->from_child || !f->store || f->begun || f->asked_home)
+	if (!c || !c->is_parent || !f->from_child || !f->store || f->begun || f->asked_home || f->afresh)
 		return false;
 	f->asked_home = true;
 	home = parent_link_home(&f->request->fields);
