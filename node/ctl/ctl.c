@@ -52,6 +52,9 @@ static const struct {
 	 "      fails when something is damaged\n"
 	 "  scrub --status | --stop\n"
 	 "      how far it is; ends it"},
+	{"warm", ctl_warm,
+	 "warm LOCKFILE [--jobs N] [--host NAME[:PORT]]\n"
+	 "      fetches through the cache what npm's package-lock.json names, and checks it against its integrity"},
 	{"offline", ctl_offline,
 	 "offline on|off|config\n"
 	 "      answers from the cache only, whatever its age, and asks no origin; or asks again; or as cache.offline says. Holds\n"

@@ -191,6 +191,20 @@ bool ctl_json_next(struct span *rest, struct span *item)
 	return item->n > 0;
 }
 
+bool ctl_json_member(struct span *rest, struct span *name, struct span *value)
+{
+	struct span key;
+
+	if (!skip_char(rest, '{') && !skip_char(rest, ','))
+		return false;
+	key = cut_value(rest);
+	if (key.n < 2 || !skip_char(rest, ':'))
+		return false;
+	*name = span_of(key.p + 1, key.n - 2);
+	*value = cut_value(rest);
+	return value->n > 0;
+}
+
 bool ctl_json_has(struct span object, const char *path)
 {
 	struct span v = ctl_json_get(object, path);

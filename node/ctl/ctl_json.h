@@ -18,6 +18,9 @@ struct span ctl_json_get(struct span object, const char *path);
 /* Steps through an array: *rest is the array at first. False at its end. */
 bool ctl_json_next(struct span *rest, struct span *item);
 
+/* Steps through an object, whatever its names: *rest is the object at first; *name is as it stands between its quotes. False at its end. */
+bool ctl_json_member(struct span *rest, struct span *name, struct span *value);
+
 /* Numbers: 0 when there is none. `ctl_json_has`: there, and not null. */
 bool ctl_json_has(struct span object, const char *path);
 uint64_t ctl_json_u64(struct span object, const char *path);

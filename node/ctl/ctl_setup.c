@@ -89,24 +89,33 @@ static const struct conf_address *choose(const struct conf_addresses *bump)
 }
 
 /* The daemon's host and port as clients shall use them. */
-static int find_proxy(const struct ctl *c, const struct ctl_setup *s, struct ctl_settings *out)
+int ctl_setup_proxy(const struct ctl *c, const struct ctl_setup *s, char **host, char **port)
 {
 	const struct conf_address *a = choose(&c->conf->listen.bump);
-	char *host, *port;
 
 	if (!a) {
 		ctl_say("the configuration has no listen.bump, so there is nothing to point clients at");
 		return CTL_FAILED;
 	}
-	reach(a, &host, &port);
-	if (s->host && ctl_setup_split(s->host, port, &host, &port) != 0) {
+	reach(a, host, port);
+	if (s->host && ctl_setup_split(s->host, *port, host, port) != 0) {
 		ctl_say("--host \"%s\" is neither NAME nor NAME:PORT", s->host);
 		return CTL_USAGE;
 	}
-	if (strcmp(port, "0") == 0) {
+	if (strcmp(*port, "0") == 0) {
 		ctl_say("listen.bump has port 0, so the port is not known here; give --host NAME:PORT");
 		return CTL_FAILED;
 	}
+	return CTL_OK;
+}
+
+static int find_proxy(const struct ctl *c, const struct ctl_setup *s, struct ctl_settings *out)
+{
+	char *host, *port;
+	int code = ctl_setup_proxy(c, s, &host, &port);
+
+	if (code != CTL_OK)
+		return code;
 	out->proxy_host = host;
 	out->proxy_port = port;
 	out->proxy_url = ctl_text("http://%s:%s", host, port);

@@ -51,6 +51,24 @@ static void good_and_bad(void **state)
 			fail_msg("%s", rows[i].text);
 }
 
+static void members_of_an_object(void **state)
+{
+	struct span rest = SPAN(" {\"a.b/c\" : {\"x\":[1,{}]}, \"\":2 }"), name, value;
+
+	(void)state;
+	assert_true(ctl_json_member(&rest, &name, &value));
+	assert_true(span_eq(name, SPAN("a.b/c")) && span_eq(value, SPAN("{\"x\":[1,{}]}")));
+	assert_true(ctl_json_member(&rest, &name, &value));
+	assert_true(span_eq(name, SPAN("")) && span_eq(value, SPAN("2")));
+	assert_false(ctl_json_member(&rest, &name, &value));
+	rest = SPAN("{}");
+	assert_false(ctl_json_member(&rest, &name, &value));
+	rest = SPAN("[1]");
+	assert_false(ctl_json_member(&rest, &name, &value));
+	rest = SPAN_NONE;
+	assert_false(ctl_json_member(&rest, &name, &value));
+}
+
 static void depth_is_bounded(void **state)
 {
 	char text[200];
@@ -105,6 +123,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(good_and_bad),
+		cmocka_unit_test(members_of_an_object),
 		cmocka_unit_test(depth_is_bounded),
 		cmocka_unit_test(looking),
 	};
