@@ -279,6 +279,31 @@ bool url_host_fits(struct span host_value, bool https, const struct url *at)
 	return given.port == at->port && same_host(&given, at);
 }
 
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+void url_put_user_pass(struct buf *b, struct span userinfo)
+{
+	for (size_t i = 0; i < userinfo.n; i++) {
+		bool triplet = userinfo.p[i] == '%' && userinfo.n - i > 2 && hex_digit(userinfo.p[i + 1]) >= 0 &&
+			       hex_digit(userinfo.p[i + 2]) >= 0;
+
+		if (!triplet) {
+			buf_putc(b, userinfo.p[i]);
+			continue;
+		}
+		buf_putc(b, (char)(hex_digit(userinfo.p[i + 1]) << 4 | hex_digit(userinfo.p[i + 2])));
+		i += 2;
+	}
+	if (span_find(userinfo, ':') == userinfo.n)
+		buf_putc(b, ':');
+}
+
 void url_put_authority(struct buf *b, const struct url *u)
 {
 	if (u->is_ipv6)

@@ -55,6 +55,10 @@ bool url_host_fits(struct span host_value, bool https, const struct url *at);
 /* A valid host name or dotted quad, as above, without a dot at the end. */
 bool url_is_host(struct span);
 
+/* What Basic authorisation (RFC 7617 §2) has for this userinfo: "user:password", percent-encoded bytes decoded (a '%' that begins no
+ * triplet stays), ':' added where there was no password. At most userinfo.n + 1 bytes, of any value. */
+void url_put_user_pass(struct buf *, struct span userinfo);
+
 /* "host", "host:8443", "[::1]:8443": as Host and absolute URLs have it, the scheme's own port left out. */
 void url_put_authority(struct buf *, const struct url *);
 

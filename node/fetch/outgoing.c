@@ -1,5 +1,6 @@
 /* The request as it goes to a parent or an origin, and the exchange that carries it. */
 #include "node/base/check.h"
+#include "node/base/mem.h"
 #include "node/fetch/flight_internal.h"
 #include "parent/parent_link.h"
 #include "proto/http1_format.h"
@@ -51,11 +52,17 @@ static void put_rest(struct buf *b, struct flight *f)
 
 static void put_authorization(struct buf *b, const struct flight *f)
 {
-	if (!f->url.userinfo.n || hdr_has(&f->request->fields, HDR_AUTHORIZATION))
+	struct span userinfo = f->url.userinfo;
+	struct buf plain;
+
+	if (!userinfo.n || hdr_has(&f->request->fields, HDR_AUTHORIZATION))
 		return;
+	plain = buf_over(mem_alloc(userinfo.n + 1), userinfo.n + 1);
+	url_put_user_pass(&plain, userinfo);
 	buf_put_str(b, "Authorization: Basic ");
-	base64_encode(f->url.userinfo, b);
+	base64_encode(buf_span(&plain), b);
 	buf_put_str(b, "\r\n");
+	free(plain.p);
 }
 
 static void put_framing(struct buf *b, const struct http1_request *r)

@@ -41,6 +41,17 @@ static void check_fits(const struct url *u)
 	CHECK_THAT(!b.full && url_host_fits(buf_span(&b), u->https, u));
 }
 
+/* As outgoing requests take the room for it. */
+static void check_user_pass(struct span userinfo)
+{
+	char *mem = malloc(userinfo.n + 1);
+	struct buf b = buf_over(mem, userinfo.n + 1);
+
+	url_put_user_pass(&b, userinfo);
+	CHECK_THAT(!b.full && span_find(buf_span(&b), ':') < b.n);
+	free(mem);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 {
 	struct span in = pieces_copy(bytes, n);
@@ -51,6 +62,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 		check_host(&u);
 		check_path(&u);
 		check_clean(u.userinfo);
+		check_user_pass(u.userinfo);
 		check_fits(&u);
 	} else {
 		CHECK_THAT(why == REASON_BAD_URL || why == REASON_BAD_SCHEME);

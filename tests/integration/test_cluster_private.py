@@ -1,5 +1,7 @@
 """What is somebody's own, or changes, is nobody else's business: not a question is asked about it, and nothing leaves."""
 
+import base64
+
 import pytest
 
 from lab import Reply, eventually
@@ -46,8 +48,8 @@ def test_userinfo_is_a_credential_too(pair, make):
     o, url = an_origin(make, IMMUTABLE + "x", Reply(body=b"mine"))
     before = a.keys_asked()
     with a.connect() as c:
-        assert c.get(url.replace("http://", "http://me:secret@"), host=o.authority).body == b"mine"
-    assert o.last().headers.get("Authorization", "").startswith("Basic ")
+        assert c.get(url.replace("http://", "http://me%40a.test:s%2Fcret@"), host=o.authority).body == b"mine"
+    assert o.last().headers.get("Authorization") == "Basic " + base64.b64encode(b"me@a.test:s/cret").decode()
     assert a.keys_asked() == before
 
 

@@ -279,6 +279,34 @@ static void host_fits_the_tunnel(void **state)
 	}
 }
 
+static void userinfo_becomes_user_and_password(void **state)
+{
+	static const struct {
+		const char *userinfo, *user_pass;
+	} rows[] = {
+		{"me:secret", "me:secret"},
+		{"me", "me:"},
+		{"me:", "me:"},
+		{":secret", ":secret"},
+		{"a%40b.test:p%2Fw%3a%25", "a@b.test:p/w:%"},
+		{"me:100%", "me:100%"},
+		{"me:%4", "me:%4"},
+		{"me:%zz%4g", "me:%zz%4g"},
+		{"%c3%A9:%0d%0A", "\xc3\xa9:\r\n"}, /* in base64 it ends no line */
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct span in = span_str(rows[i].userinfo);
+		char room[64];
+		struct buf b = buf_over(room, in.n + 1);
+
+		url_put_user_pass(&b, in);
+		assert_false(b.full);
+		assert_span(buf_span(&b), rows[i].user_pass);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -289,6 +317,7 @@ int main(void)
 		cmocka_unit_test(a_bad_host_field_says_so),
 		cmocka_unit_test(origin_form_takes_the_rest_from_the_tunnel),
 		cmocka_unit_test(host_fits_the_tunnel),
+		cmocka_unit_test(userinfo_becomes_user_and_password),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
