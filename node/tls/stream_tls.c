@@ -39,7 +39,8 @@ struct tls {
 	unsigned wanted;
 	bool handshaking;
 	bool below_ended;
-	bool drained; /* nothing more to read until the stream below is ready */
+	bool send_failed; /* what the peer said before may still be read, as below */
+	bool drained;     /* nothing more to read until the stream below is ready */
 	bool resumed;
 	stream_tls_on_done_f *on_done;
 	struct deferred handshake_job, read_job, write_job;
@@ -293,8 +294,10 @@ static void fail(struct tls *t, int ssl_error)
 	unsigned long err = ERR_peek_last_error();
 	char text[160];
 
-	if (t->stream.why)
+	if (t->stream.why) {
+		ERR_clear_error();
 		return;
+	}
 	t->rejected = alert_of(err);
 	if (t->node)
 		t->node->no_door = is_no_door(err);
@@ -324,28 +327,33 @@ static void below_want(struct tls *t)
 	stream_want(t->below, events);
 }
 
+/* The peer may have said why it takes no more before it went: an early 413 is worth more than the broken pipe. */
+static void fail_sending(struct tls *t)
+{
+	fail(t, SSL_get_error(t->ssl, 0));
+	t->send_failed = t->below->why != REASON_NONE;
+}
+
 static ssize_t tls_read(struct stream *s, void *to, size_t room)
 {
 	struct tls *t = tls_of(s);
 	size_t n = 0;
 	int error;
 
-	if (s->why)
+	if (s->why && !t->send_failed)
 		return STREAM_FAILED;
 	if (SSL_read_ex(t->ssl, to, room, &n) == 1)
 		return (ssize_t)n;
 	error = SSL_get_error(t->ssl, 0);
-	switch (error) {
-	case SSL_ERROR_WANT_READ:
-	case SSL_ERROR_WANT_WRITE:
+	if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE) {
 		t->drained = true;
 		return STREAM_AGAIN;
-	case SSL_ERROR_ZERO_RETURN:
-		return 0;
-	default:
-		fail(t, error);
-		return STREAM_FAILED;
 	}
+	if (error == SSL_ERROR_ZERO_RETURN && !s->why)
+		return 0;
+	t->send_failed = false;
+	fail(t, error);
+	return STREAM_FAILED;
 }
 
 /* The next record's worth of what is left: straight from a span that has enough, else gathered. Moves *i and *off on.
@@ -404,7 +412,7 @@ static ssize_t tls_write(struct stream *s, const struct span *v, int n)
 		if (!record.n)
 			return (ssize_t)taken;
 		if (SSL_write_ex(t->ssl, record.p, record.n, &wrote) != 1) {
-			fail(t, SSL_get_error(t->ssl, 0));
+			fail_sending(t);
 			return STREAM_FAILED;
 		}
 		CHECK_THAT(wrote == record.n); /* the stream below takes all that is pushed */
@@ -422,7 +430,7 @@ static bool tls_push(struct stream *s, struct span bytes)
 		if (s->why)
 			return false;
 		if (SSL_write_ex(t->ssl, bytes.p, bytes.n < RECORD_BYTES ? bytes.n : RECORD_BYTES, &wrote) != 1) {
-			fail(t, SSL_get_error(t->ssl, 0));
+			fail_sending(t);
 			return false;
 		}
 		bytes = span_from(bytes, wrote);
@@ -462,7 +470,8 @@ static void tls_want(struct stream *s, unsigned events)
 	struct tls *t = tls_of(s);
 
 	t->wanted = events;
-	if ((events & STREAM_READ) && (s->why || (!t->drained && (t->first || SSL_has_pending(t->ssl)))))
+	if ((events & STREAM_READ) &&
+	    ((s->why && !t->send_failed) || (!t->drained && (t->first || SSL_has_pending(t->ssl)))))
 		loop_defer(s->loop, &t->read_job, on_read_job, t);
 	if ((events & STREAM_WRITE) && !stream_blocked(t->below))
 		loop_bulk(s->loop, &t->write_job, on_write_job, t);

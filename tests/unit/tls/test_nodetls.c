@@ -789,6 +789,32 @@ static void test_threads(void **state)
 	}
 }
 
+/* What the other side said before it went is read, although nothing can be sent to it any more. */
+static void test_last_words(void **state)
+{
+	struct place *p = *state;
+	static const char lots[256 * 1024];
+	struct span all = span_of(lots, sizeof(lots));
+	char to[16];
+	ssize_t n;
+
+	shake(p, p->parent, false, p->edge, NODE_DOOR_PEER);
+	expect_bytes(p, &p->server, &p->client); /* the ticket is behind us */
+	loop_post(p->g.loop, on_push, &p->server);
+	ground_run_for(&p->g, 1);
+	stream_close(&p->server.s, STREAM_CUT);
+	do
+		n = stream_write(p->client.s, &all, 1);
+	while (n > 0);
+	assert_int_equal(n, STREAM_FAILED);
+	assert_int_equal(stream_why(p->client.s), REASON_UPSTREAM_RESET);
+	assert_int_equal(stream_write(p->client.s, &all, 1), STREAM_FAILED);
+	assert_int_equal(stream_read(p->client.s, to, sizeof(to)), 5);
+	assert_memory_equal(to, "hello", 5);
+	assert_int_equal(stream_read(p->client.s, to, sizeof(to)), STREAM_FAILED);
+	assert_int_equal(stream_read(p->client.s, to, sizeof(to)), STREAM_FAILED);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -808,6 +834,7 @@ int main(void)
 		T(test_resumed_expired),
 		T(test_closed),
 		T(test_outlived),
+		T(test_last_words),
 		T(test_threads),
 #undef T
 	};
