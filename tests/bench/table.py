@@ -3,8 +3,6 @@
 import re
 import sys
 
-from servers import Trouble
-
 
 def number(v):
     if v is None:
@@ -53,12 +51,20 @@ class Table:
         return "\n".join(["| " + " | ".join(c.strip() for c in cells) + " |" for cells in lines] + ([""] if notes else []) + notes)
 
 
+def place(text, name):
+    """Between the line `<!-- bench NAME -->` and the next `<!-- end -->`."""
+    return re.search(rf"(?<=<!-- bench {re.escape(name)} -->\n).*?(?=<!-- end -->)", text, re.S)
+
+
+def has_place(path, name):
+    with open(path) as f:
+        return place(f.read(), name) is not None
+
+
 def put(path, name, text):
-    """Between the line `<!-- bench NAME -->` and the next `<!-- end -->`; what was there goes."""
+    """Into its place, which is there (has_place()); what was in it goes."""
     with open(path) as f:
         old = f.read()
-    place = re.compile(rf"(<!-- bench {re.escape(name)} -->\n).*?(<!-- end -->)", re.S)
-    if not place.search(old):
-        raise Trouble(f"{path} has no place for {name}")
+    at = place(old, name)
     with open(path, "w") as f:
-        f.write(place.sub(lambda m: f"{m[1]}\n{text}\n\n{m[2]}", old, count=1))
+        f.write(f"{old[:at.start()]}\n{text}\n\n{old[at.end():]}")
