@@ -556,6 +556,14 @@ static void tell_objects(void *cookie, struct buf *json)
 	objects_put(n->objects, json, true);
 }
 
+/* The control socket is for those who may read the log, too. */
+static void show_recent_urls(void *cookie, struct buf *json)
+{
+	struct node *n = cookie;
+
+	recent_put(n->recent, json, true);
+}
+
 static void show_page(void *cookie, struct page_facts *out)
 {
 	const struct node *n = cookie;
@@ -702,6 +710,7 @@ static const struct control_actions control_actions = {
 	.scrub = control_scrub,
 	.offline = control_offline,
 	.upgrade = upgrade,
+	.recent = show_recent_urls,
 	.stats = show_stats,
 	.objects = tell_objects,
 	.purge = control_purge,

@@ -15,6 +15,7 @@
 #include "node/base/check.h"
 #include "node/base/mem.h"
 #include "node/net/stream_plain.h"
+#include "node/record/recent.h"
 
 #define TALK_MS (10 * DUR_SECOND) /* for the request */
 
@@ -236,6 +237,22 @@ static void do_explain(struct talk *t, const struct control_request *r)
 		say_error(t, "this node cannot explain anything");
 }
 
+static void do_recent(struct talk *t, const struct control_request *r)
+{
+	const struct control_actions *actions = t->control->actions;
+	char *text = mem_alloc(RECENT_MAX);
+	struct buf b = buf_over(text, RECENT_MAX);
+
+	(void)r;
+	if (actions->recent) {
+		actions->recent(t->control->cookie, &b);
+		say_text(t, buf_span(&b));
+	} else {
+		say_error(t, "this node keeps no failures");
+	}
+	free(text);
+}
+
 static void do_upgrade(struct talk *t, const struct control_request *r)
 {
 	const struct control_actions *actions = t->control->actions;
@@ -290,7 +307,7 @@ static void (*const doers[CONTROL_VERB_COUNT])(struct talk *, const struct contr
 	[CONTROL_STATS] = do_stats,     [CONTROL_PEERS] = do_peers,     [CONTROL_MATRIX] = do_matrix,
 	[CONTROL_EXPLAIN] = do_explain, [CONTROL_OFFLINE] = do_offline, [CONTROL_DENIED] = do_denied,
 	[CONTROL_UPGRADE] = do_upgrade, [CONTROL_OBJECTS] = do_objects, [CONTROL_REFRESH] = do_refresh,
-	[CONTROL_SCRUB] = do_scrub,
+	[CONTROL_SCRUB] = do_scrub,     [CONTROL_RECENT] = do_recent,
 };
 
 /* ---- connections ---- */

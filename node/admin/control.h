@@ -33,6 +33,8 @@ struct control_actions {
 	long (*purge)(void *cookie, enum purgerec_kind, struct span value, bool whole_cluster, const char **why);
 	/* The deny-list as JSON; the caller frees the text. */
 	struct span (*denied)(void *cookie);
+	/* Into RECENT_MAX. */
+	void (*recent)(void *cookie, struct buf *json);
 	/* Into PEERSJSON_MOST. False: this node is in no cluster. */
 	bool (*peers)(void *cookie, struct buf *json);
 	void (*matrix)(void *cookie, struct control_reply *);

@@ -29,6 +29,7 @@
 	X(EXPLAIN, "explain", true)  /* a URL; JSON (explain.h) */                                                     \
 	X(OFFLINE, "offline", true)  /* on, off, config or show; {"offline": true, "configured": false} */             \
 	X(UPGRADE, "upgrade", false) /* {}: another process has the state now; its socket replaces this one */         \
+	X(RECENT, "recent", false)   /* the JSON of recent.h, with URLs */                                             \
 	X(DENY, "deny", true)        /* a digest (sha256:…): purged, and not taken again; {"purged": n} */           \
 	X(ALLOW, "allow", true)      /* takes it from the deny-list; {"purged": 1}, or 0: it was not on it */          \
 	X(SCRUB, "scrub", true)      /* start, start=BYTES, status, stop; JSON (scrub.h) */                            \

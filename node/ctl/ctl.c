@@ -65,6 +65,16 @@ static const struct {
 	 "upgrade\n"
 	 "      starts the daemon anew, for another version of the program: the new process takes over, and the old one finishes\n"
 	 "      what it has begun"},
+	{"top", ctl_top,
+	 "top [--once]\n"
+	 "      what the node does, live: hit ratio, where answers come from, peers, what goes wrong; q ends it"},
+	{"log", ctl_log,
+	 "log [--url TEXT] [--digest HEX] [--job NAME] [--client ADDRESS] [--since TIME] [--last N] [-f] [--file FILE]\n"
+	 "      which client got what, and when: lines of the access log, also of rotated ones; -f goes on with what is added"},
+	{"doctor", ctl_doctor,
+	 "doctor [--client NAME]... [--upstream URL]... [--host NAME[:PORT]] [--strict]\n"
+	 "      what keeps programs from being served by the cache, and what to do: daemon, CA, disk, cluster, variables, settings; then\n"
+	 "      has each installed package manager fetch something through it"},
 	{"ca", ctl_ca,
 	 "ca init [--name TEXT] [--days N] [--permit-dns DOMAIN]... [--force]\n"
 	 "      makes the CA that clients are to trust (the daemon does this by itself on its first start)\n"

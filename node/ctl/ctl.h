@@ -35,6 +35,7 @@ typedef int ctl_command_f(struct ctl *, struct ctl_args *);
 
 ctl_command_f ctl_env, ctl_exec, ctl_stats, ctl_purge, ctl_ca, ctl_cluster, ctl_peers, ctl_explain, ctl_offline,
 	ctl_upgrade, ctl_refresh, ctl_scrub, ctl_warm;
+ctl_command_f ctl_doctor, ctl_log, ctl_top;
 
 /* "pmcachectl: text" on standard error. */
 __attribute__((format(printf, 1, 2))) void ctl_say(const char *fmt, ...);

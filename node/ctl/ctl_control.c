@@ -133,24 +133,26 @@ static int nobody(const char *path)
 	return CTL_NO_DAEMON;
 }
 
+/* As ctl_control_try; errno is of the last call when nobody answers. */
 static int ask(const char *path, const char *request, int patience_s, char **payload)
 {
-	int fd = open_socket(path, patience_s);
+	int fd = open_socket(path, patience_s), saved;
 	char *line, *answer;
 	size_t n = 0;
 	bool sent;
 
+	*payload = NULL;
 	if (fd < 0)
-		return nobody(path);
+		return CTL_NO_DAEMON;
 	line = ctl_text("%s\n", request);
 	sent = send_all(fd, line, strlen(line)) == 0;
 	free(line);
 	answer = sent ? read_all(fd, &n) : NULL;
-	if (!answer) {
-		close(fd);
-		return nobody(path);
-	}
+	saved = errno;
 	close(fd);
+	errno = saved;
+	if (!answer)
+		return CTL_NO_DAEMON;
 	if (strncmp(answer, "ok\n", 3) == 0) {
 		*payload = mem_alloc(n - 2);
 		memcpy(*payload, answer + 3, n - 2); /* with the NUL */
@@ -158,19 +160,38 @@ static int ask(const char *path, const char *request, int patience_s, char **pay
 		return CTL_OK;
 	}
 	if (strncmp(answer, "error ", 6) == 0)
-		ctl_say("%.*s", (int)strcspn(answer + 6, "\n"), answer + 6);
+		*payload = ctl_text("%.*s", (int)strcspn(answer + 6, "\n"), answer + 6);
 	else
-		ctl_say("the daemon at %s gave an answer that is not understood", path);
+		*payload = ctl_text("the daemon at %s gave an answer that is not understood", path);
 	free(answer);
 	return CTL_FAILED;
 }
 
+static int ask_and_say(const char *path, const char *request, int patience_s, char **payload)
+{
+	int code = ask(path, request, patience_s, payload);
+
+	if (code == CTL_NO_DAEMON)
+		return nobody(path);
+	if (code == CTL_FAILED) {
+		ctl_say("%s", *payload);
+		free(*payload);
+		*payload = NULL;
+	}
+	return code;
+}
+
 int ctl_control_ask(const char *path, const char *request, char **payload)
 {
-	return ask(path, request, PATIENCE_S, payload);
+	return ask_and_say(path, request, PATIENCE_S, payload);
 }
 
 int ctl_control_ask_long(const char *path, const char *request, char **payload)
 {
-	return ask(path, request, LONG_PATIENCE_S, payload);
+	return ask_and_say(path, request, LONG_PATIENCE_S, payload);
+}
+
+int ctl_control_try(const char *path, const char *request, char **payload)
+{
+	return ask(path, request, PATIENCE_S, payload);
 }

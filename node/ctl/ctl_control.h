@@ -5,7 +5,9 @@
 /* Sends one request line (without its end) to the socket at `path` and reads the answer. CTL_OK with *payload, on the heap,
  * what follows the line "ok"; CTL_FAILED when the daemon said error; CTL_NO_DAEMON when nobody answers. Failures are said. */
 int ctl_control_ask(const char *path, const char *request, char **payload);
-/* The same for what the daemon has to ask other nodes about. */
+/* The same in silence: *payload is the daemon's own sentence when it said error, and NULL when nobody answers. */
+int ctl_control_try(const char *path, const char *request, char **payload);
+/* The same as the first for what the daemon has to ask other nodes about. */
 int ctl_control_ask_long(const char *path, const char *request, char **payload);
 /* The process that listens at `path`; 0: nobody does. Nothing is said about it. */
 long ctl_control_pid(const char *path);

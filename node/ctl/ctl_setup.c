@@ -88,34 +88,24 @@ static const struct conf_address *choose(const struct conf_addresses *bump)
 	return bump->n ? &bump->v[0] : NULL;
 }
 
-/* The daemon's host and port as clients shall use them. */
-int ctl_setup_proxy(const struct ctl *c, const struct ctl_setup *s, char **host, char **port)
+int ctl_setup_proxy(const struct ctl *c, const char *given, struct ctl_settings *out)
 {
 	const struct conf_address *a = choose(&c->conf->listen.bump);
+	char *host, *port;
 
 	if (!a) {
 		ctl_say("the configuration has no listen.bump, so there is nothing to point clients at");
 		return CTL_FAILED;
 	}
-	reach(a, host, port);
-	if (s->host && ctl_setup_split(s->host, *port, host, port) != 0) {
-		ctl_say("--host \"%s\" is neither NAME nor NAME:PORT", s->host);
+	reach(a, &host, &port);
+	if (given && ctl_setup_split(given, port, &host, &port) != 0) {
+		ctl_say("--host \"%s\" is neither NAME nor NAME:PORT", given);
 		return CTL_USAGE;
 	}
-	if (strcmp(*port, "0") == 0) {
+	if (strcmp(port, "0") == 0) {
 		ctl_say("listen.bump has port 0, so the port is not known here; give --host NAME:PORT");
 		return CTL_FAILED;
 	}
-	return CTL_OK;
-}
-
-static int find_proxy(const struct ctl *c, const struct ctl_setup *s, struct ctl_settings *out)
-{
-	char *host, *port;
-	int code = ctl_setup_proxy(c, s, &host, &port);
-
-	if (code != CTL_OK)
-		return code;
 	out->proxy_host = host;
 	out->proxy_port = port;
 	out->proxy_url = ctl_text("http://%s:%s", host, port);
@@ -161,7 +151,7 @@ int ctl_setup_settings(struct ctl *c, const struct ctl_setup *s, struct ctl_sett
 		return code;
 	*out = (struct ctl_settings){
 		.java = s->java, .override = s->override, .java_before = getenv("JAVA_TOOL_OPTIONS")};
-	code = find_proxy(c, s, out);
+	code = ctl_setup_proxy(c, s->host, out);
 	if (code != CTL_OK)
 		return code;
 	if (s->no_proxy && !is_host_list(s->no_proxy)) {

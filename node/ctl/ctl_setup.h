@@ -19,9 +19,9 @@ int ctl_setup_option(struct ctl *, struct ctl_setup *, struct ctl_args *);
 /* Loads, makes the files of ctl_trust.h and fills the settings. CTL_OK, or an exit code after saying why. */
 int ctl_setup_settings(struct ctl *, const struct ctl_setup *, struct ctl_settings *);
 
-/* Where clients on this machine reach the proxy that caches https too, by the loaded configuration; host and port on the heap. CTL_OK, or an
- * exit code after saying why. */
-int ctl_setup_proxy(const struct ctl *, const struct ctl_setup *, char **host, char **port);
+/* The daemon's host, port and URL as clients shall use them, by the configuration, or as `given` (--host; NULL: not). CTL_OK, or an exit
+ * code after saying why. */
+int ctl_setup_proxy(const struct ctl *, const char *given, struct ctl_settings *);
 
 /* "name", "name:81", "[::1]:81", "::1" taken apart, brackets put around an IPv6 address; port is `fallback` where none is
  * given. 0, or -1 for what is neither a name nor an address. Strings on the heap. */

@@ -131,3 +131,11 @@ size_t ctl_vars_unmake(const char *java_before, struct ctl_var out[CTL_VARS_MAX]
 	}
 	return n;
 }
+
+const char *ctl_vars_ca_name(size_t i)
+{
+	for (size_t at = 0; at < N_TABLE; at++)
+		if ((table[at].source == BUNDLE || table[at].source == CA) && i-- == 0)
+			return table[at].name;
+	return NULL;
+}

@@ -34,5 +34,7 @@ struct ctl_var {
 size_t ctl_vars_make(const struct ctl_settings *, struct ctl_var out[CTL_VARS_MAX]);
 /* All names that ctl_vars_make may ever set, to be unset; of JAVA_TOOL_OPTIONS only our part. */
 size_t ctl_vars_unmake(const char *java_before, struct ctl_var out[CTL_VARS_MAX]);
+/* The names of those that say where CAs are, one after the other; NULL behind the last. */
+const char *ctl_vars_ca_name(size_t i);
 
 #endif

@@ -27,7 +27,7 @@ struct outcome {
 
 struct warm {
 	struct ctl_lock lock;
-	char *host, *port;
+	struct ctl_settings proxy;
 	bool tty;
 	pthread_mutex_t mutex; /* of what follows */
 	size_t next, done, hits, failed, unchecked;
@@ -45,7 +45,10 @@ static void on_body(void *cookie, struct span piece)
 
 static void fetch(const struct warm *w, const struct ctl_lock_item *item, struct outcome *o)
 {
-	struct ctl_get_ask ask = {.host = w->host, .port = w->port, .url = item->url, .integrity = item->integrity};
+	struct ctl_get_ask ask = {.host = w->proxy.proxy_host,
+				  .port = w->proxy.proxy_port,
+				  .url = item->url,
+				  .integrity = item->integrity};
 	struct span integrity = span_str(item->integrity);
 	uint8_t digest[HASH_MAX_BYTES];
 	enum hash_kind kind;
@@ -216,10 +219,10 @@ static bool read_lock(const char *path, struct ctl_lock *lock)
 	return good;
 }
 
-static int warm(const struct ctl *c, const struct ctl_setup *setup, const char *path, unsigned jobs)
+static int warm(const struct ctl *c, const char *host, const char *path, unsigned jobs)
 {
 	struct warm w = {.tty = isatty(STDERR_FILENO) && !c->json};
-	int code = ctl_setup_proxy(c, setup, &w.host, &w.port);
+	int code = ctl_setup_proxy(c, host, &w.proxy);
 
 	if (code != CTL_OK)
 		return code;
@@ -254,7 +257,7 @@ static bool read_jobs(const char *text, unsigned *out)
 int ctl_warm(struct ctl *c, struct ctl_args *a)
 {
 	const char *path = NULL, *jobs_text = NULL;
-	struct ctl_setup setup = {0};
+	const char *host = NULL;
 	unsigned jobs = JOBS;
 	int code;
 
@@ -264,7 +267,7 @@ int ctl_warm(struct ctl *c, struct ctl_args *a)
 		if (!taken)
 			taken = ctl_option(a, "--jobs", &jobs_text);
 		if (!taken)
-			taken = ctl_option(a, "--host", &setup.host);
+			taken = ctl_option(a, "--host", &host);
 		if (taken < 0)
 			return CTL_USAGE;
 		if (taken)
@@ -278,5 +281,5 @@ int ctl_warm(struct ctl *c, struct ctl_args *a)
 		return CTL_USAGE;
 	}
 	code = ctl_load(c);
-	return code == CTL_OK ? warm(c, &setup, path, jobs) : code;
+	return code == CTL_OK ? warm(c, host, path, jobs) : code;
 }

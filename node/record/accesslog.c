@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "node/base/check.h"
+#include "node/base/hash.h"
 #include "node/base/json.h"
 #include "node/base/mem.h"
 #include "node/record/mask.h"
@@ -286,7 +287,13 @@ static void put_json(struct buf *b, const struct accesslog_line *l, struct span 
 		put_json_text(b, SPAN(",\"node\":"), l->node);
 	if (l->answer.n)
 		put_json_text(b, SPAN(",\"answer\":"), l->answer);
-	buf_put(b, SPAN(",\"id\":\""));
+	if (l->digest) {
+		buf_put(b, SPAN(",\"digest\":\""));
+		buf_put_hex(b, l->digest, SHA256_BYTES);
+		buf_put(b, SPAN("\",\"id\":\""));
+	} else {
+		buf_put(b, SPAN(",\"digest\":null,\"id\":\""));
+	}
 	for (unsigned shift = 64; shift > 0; shift -= 8) {
 		uint8_t byte = (uint8_t)(l->request_id >> (shift - 8));
 

@@ -8,8 +8,9 @@
  * characters and bytes above 126 (they become %XX), with `headers` (log_mime_hdrs) two more fields in brackets, where CR and
  * LF are written \r and \n, a backslash is doubled, and %, [, ], control characters and bytes above 126 become %xx. A
  * request that could not be read has "[]". A JSON line has the same values under the names
- *     time elapsed_ms client result status bytes method url user hierarchy peer type cache_status id
- * (user, peer, type, cache_status: null when there is none; id: 16 hex digits) and with `headers` request_headers and
+ *     time elapsed_ms client result status bytes method url user hierarchy peer type cache_status digest id
+ * (user, peer, type, cache_status, digest: null when there is none; digest: SHA-256 of the stored body, whole, whatever part of it was
+ * asked for; id: 16 hex digits) and with `headers` request_headers and
  * reply_headers, lists of [name, value]. A question of another node (result UDP_..., see peer_querylog.h) also has node, who asked,
  * and answer, what it was told (peermsg_status_word). */
 #ifndef NODE_RECORD_ACCESSLOG_H
@@ -87,6 +88,7 @@ struct accesslog_line {
 	const struct hdrs *request, *reply; /* for log.headers; NULL: "[]" */
 	/* JSON only; cache_status may be empty. node and answer: of a question by datagram; empty: left out */
 	struct span cache_status, node, answer;
+	const uint8_t *digest; /* SHA-256 of the whole body, where it is stored and whole; NULL: not known */
 	uint64_t request_id;
 };
 

@@ -295,10 +295,27 @@ static void count(const struct request *r, enum metric source, uint64_t bytes)
 	metric_add(m, METRIC_BYTES_FROM_CACHE, bytes_from_cache(r));
 }
 
+/* What was delivered, once all of it is there: copied into room. NULL: not stored, or not whole yet. */
+static const uint8_t *stored_digest(const struct request *r, uint8_t room[HEAD_DIGEST_BYTES])
+{
+	struct entry_view now;
+	const uint8_t *digest;
+
+	if (!r->entry || !r->delivering)
+		return NULL;
+	entry_look(r->entry, &now);
+	digest = now.stored && now.phase == ENTRY_COMPLETE ? head_digest(now.head) : NULL;
+	if (digest)
+		memcpy(room, digest, HEAD_DIGEST_BYTES);
+	head_unref(&now.head);
+	return digest ? room : NULL;
+}
+
 void answer_log(struct request *r, bool aborted)
 {
 	struct server *s = r->server;
 	char url[URL_TEXT_BYTES], user[PROXYAUTH_USER_BYTES];
+	uint8_t digest[HEAD_DIGEST_BYTES];
 	struct buf b = buf_over(url, sizeof(url));
 	uint64_t bytes = r->own_bytes + (r->delivering ? r->deliver.sent : 0);
 	struct accesslog_line line = {
@@ -329,6 +346,7 @@ void answer_log(struct request *r, bool aborted)
 	line.url = buf_span(&b);
 	line.user = client_user(r->client, &r->head->fields, user);
 	line.cache_status = r->cache_status;
+	line.digest = accesslog_is_json(s->accesslog) ? stored_digest(r, digest) : NULL;
 	line.hier = hier_of(&told);
 	line.peer = span_str(told.peer);
 	if (r->policy->log.headers && r->view.head)

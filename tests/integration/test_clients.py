@@ -4,6 +4,7 @@ cache wiped and the origin shut down, HIT.
 run-tests: plain build
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ import subprocess
 import pytest
 
 from lab import Reply, blob
+from lab.edge import PMCACHECTL, parse_env
 from lab.registries import BAD, GOOD, Gems, Npm, PyPI
 
 MANNERS = {"good": GOOD, **BAD}
@@ -330,3 +332,17 @@ def test_git_clones_over_smart_http_through_the_bump(edge, job, make, have, tmp_
         job.run("git", "clone", "-q", o.url("/source/.git"), job.home / f"copy{n}")
         assert (job.home / f"copy{n}/file").read_bytes() == blob(200_000)
     assert o.count("/source/.git/info/refs") == 2, "never cached"
+
+
+# -- all of them, tried by pmcachectl doctor
+
+
+def test_doctor_finds_every_installed_package_manager_served(edge, job):
+    (job.home / "wgetrc").write_text(edge.ctl("env", "--files=wget").stdout)
+    (job.home / "apt.conf").write_text(edge.ctl("env", "--files=apt").stdout)
+    java = parse_env(edge.ctl("env", "--java").stdout)["JAVA_TOOL_OPTIONS"]
+    done = job.run(PMCACHECTL, "-c", edge.config_file, "doctor", "--json", check=False, WGETRC=str(job.home / "wgetrc"),
+                   APT_CONFIG=str(job.home / "apt.conf"), JAVA_TOOL_OPTIONS=java)
+    tried = [c for c in json.loads(done.stdout)["checks"] if c["group"] == "clients" and c["name"] != "not installed"]
+    assert tried and [c for c in tried if c["verdict"] != "ok"] == []
+    assert sorted(p.name for p in job.home.rglob("*")) == ["apt.conf", "wgetrc"], "nothing of the user's is touched"

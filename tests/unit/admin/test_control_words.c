@@ -53,6 +53,7 @@ static void good_requests(void **state)
 		{SPAN("denied\n"), CONTROL_DENIED, NULL},
 		{SPAN("upgrade\n"), CONTROL_UPGRADE, NULL},
 		{SPAN("objects\n"), CONTROL_OBJECTS, NULL},
+		{SPAN("recent\n"), CONTROL_RECENT, NULL},
 	};
 
 	(void)state;

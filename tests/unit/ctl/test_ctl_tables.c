@@ -10,6 +10,7 @@
 #include "node/ctl/ctl_explain.h"
 #include "node/ctl/ctl_json.h"
 #include "node/ctl/ctl_peers.h"
+#include "node/ctl/ctl_screen.h"
 #include "node/ctl/ctl_table.h"
 
 typedef bool print_f(FILE *, struct span, bool);
@@ -261,9 +262,33 @@ static void something_else(void **state)
 	}
 }
 
+static void a_line_is_cut_to_the_columns_that_it_takes(void **state)
+{
+	static const struct {
+		const char *line;
+		size_t columns, bytes;
+	} rows[] = {
+		{"", 5, 0},
+		{"abc", 5, 3},
+		{"abc", 3, 3},
+		{"abcd", 3, 3},
+		{"abc", 0, 0},
+		{"\033[32mabc\033[0mde", 4, 13},
+		{"\033[1;32mab", 1, 8},
+		{"\033[", 1, 2},
+		{"\033[31", 1, 4},
+		{"a\xc3\xa4z", 2, 3},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		assert_int_equal(ctl_screen_fit(span_str(rows[i].line), rows[i].columns), rows[i].bytes);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_line_is_cut_to_the_columns_that_it_takes),
 		cmocka_unit_test(numbers),
 		cmocka_unit_test(a_table),
 		cmocka_unit_test(peers),

@@ -172,7 +172,17 @@ static void json(void **state)
 		"\"result\":\"TCP_MISS\",\"status\":200,\"bytes\":304,\"method\":\"GET\","
 		"\"url\":\"http://origin.test:8080/a?x=1&sig=***\",\"user\":null,\"hierarchy\":\"HIER_DIRECT\","
 		"\"peer\":\"192.0.2.7\",\"type\":\"text/plain\","
-		"\"cache_status\":\"edge1; fwd=uri-miss; stored\",\"id\":\"0000000000000abc\"}\n");
+		"\"cache_status\":\"edge1; fwd=uri-miss; stored\",\"digest\":null,\"id\":\"0000000000000abc\"}\n");
+}
+
+static void json_digest(void **state)
+{
+	struct accesslog_line l = a_line();
+	uint8_t digest[32] = {0xab, [31] = 0x01};
+
+	l.digest = digest;
+	assert_non_null(strstr(one(*state, &l, ACCESSLOG_JSON, false, true),
+			       ",\"digest\":\"ab00000000000000000000000000000000000000000000000000000000000001\",\"id\":"));
 }
 
 static void json_headers(void **state)
@@ -431,6 +441,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(native_headers, make_place, drop_place),
 		cmocka_unit_test_setup_teardown(native_cannot_be_split, make_place, drop_place),
 		cmocka_unit_test_setup_teardown(json, make_place, drop_place),
+		cmocka_unit_test_setup_teardown(json_digest, make_place, drop_place),
 		cmocka_unit_test_setup_teardown(json_headers, make_place, drop_place),
 		cmocka_unit_test_setup_teardown(huge, make_place, drop_place),
 		cmocka_unit_test_setup_teardown(masks_change_with_a_reload, make_place, drop_place),
