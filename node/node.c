@@ -26,6 +26,7 @@
 #include "node/base/rng.h"
 #include "node/base/version.h"
 #include "node/cache/disk.h"
+#include "node/cache/disk_file.h"
 #include "node/cache/orders.h"
 #include "node/cache/store_mem.h"
 #include "node/cluster/cluster.h"
@@ -95,6 +96,7 @@ struct node {
 	struct disk *disk;
 	struct orders *orders;
 	struct scrub *scrub; /* NULL: there is no disk; on the first lane's loop */
+	struct disk_counts disk_counts; /* of lane 0: as they were shown last */
 	struct hostmoods *moods;
 	struct recalls *recalls;
 	uint8_t secret[32];
@@ -468,6 +470,8 @@ static struct statsjson_gauges gauges_of(struct node *n)
 {
 	struct store_counts store = n->store->ops->counts(n->store);
 
+	if (n->disk)
+		n->disk_counts = disk_counts(n->disk);
 	return (struct statsjson_gauges){
 		.node = node_name(n),
 		.version = PMCACHE_VERSION,
@@ -480,6 +484,7 @@ static struct statsjson_gauges gauges_of(struct node *n)
 		.memory_limit_bytes = store.size,
 		.objects = store.entries,
 		.ca_not_after = n->ca_not_after,
+		.disk = n->disk ? &n->disk_counts : NULL,
 	};
 }
 
@@ -760,6 +765,15 @@ static void on_removed(void *cookie, struct entry *e)
 	n->store->ops->drop(n->store, e);
 }
 
+/* A thread of the disk's. */
+static void on_gone_from_disk(void *cookie, struct disk_file *file)
+{
+	struct node *n = cookie;
+	struct key key = disk_file_key(file);
+
+	index_remove_file(n->index, &key, file);
+}
+
 static int open_logs(struct node *n, bool run, char *why, size_t why_bytes)
 {
 	const struct conf *c = n->conf;
@@ -874,8 +888,10 @@ static int open_disk(struct node *n, char *why, size_t why_bytes)
 	n->work = work_new(DISK_WORKERS);
 	settings.work = n->work;
 	n->disk = disk_open(&settings, why, why_bytes);
-	if (n->disk)
+	if (n->disk) {
+		disk_tell_gone(n->disk, on_gone_from_disk, n);
 		return 0;
+	}
 	work_free(&n->work);
 	return -1;
 }
@@ -1178,6 +1194,8 @@ static void lane_free(struct lane *l)
 /* Nothing waits for the disk any more, and nobody who would be told. */
 static void close_disk(struct node *n)
 {
+	if (n->disk)
+		disk_tell_gone(n->disk, NULL, NULL);
 	index_free(n->index);
 	disk_close(&n->disk);
 	orders_free(n->orders);

@@ -4,6 +4,7 @@
 
 #include <sys/queue.h>
 
+#include "node/cache/reader.h"
 #include "node/net/stream.h"
 #include "peer/peer_door.h"
 #include "peer/peer_link.h"
@@ -20,7 +21,7 @@ struct door_object {
 	struct peer_link_request asked; /* borrows from the visitor's `in` */
 	bool complete;                  /* the entry is: its length will not change */
 	bool told_digest;               /* in the head */
-	struct body_at at;
+	struct reader reader;
 	uint64_t frame_left; /* of the current chunk of the coding */
 	/* What goes before the next byte of the body: the head, or the end of a chunk and the size of the next. */
 	char *text; /* owned, or `line` */

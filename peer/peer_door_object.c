@@ -1,4 +1,4 @@
-/* One object to one visitor, straight from the entry's chunks, also while they still come.
+/* One object to one visitor, straight from the entry's chunks or its file, also while it still comes.
  *
  *     asked ─> found? ─> place among the streams? ─> head known? ──> head ─> body ⇄ growth ─> end, digest
  *                                                       └ no: 102 each second
@@ -77,6 +77,7 @@ void door__object_fini(struct visitor *v)
 		return;
 	if (o->has_place)
 		give_place_back(v);
+	reader_end(&o->reader);
 	entry_watch_stop(&o->watch);
 	timer_fini(&o->again);
 	drop_text(o);
@@ -220,23 +221,6 @@ static void answer_attestation(struct visitor *v, const struct entry_view *view)
 
 /* ---- the body ---- */
 
-/* What comes before the place to begin is passed over as it comes, so that a window, should the body become one, moves on with us. */
-static bool place(struct door_object *o)
-{
-	const struct body *body = &o->entry->body;
-	uint64_t to = body_length(body);
-
-	if (o->at.pos >= o->asked.from)
-		return true;
-	if (to > o->asked.from)
-		to = o->asked.from;
-	if (!o->at.chunk)
-		body_seek(body, &o->at, to);
-	else
-		body_advance(&o->at, to - o->at.pos);
-	return o->at.pos == o->asked.from;
-}
-
 /* Opens a chunk of the coding over all that has been published; its size line goes with the bytes. */
 static void open_frame(struct door_object *o)
 {
@@ -244,9 +228,9 @@ static void open_frame(struct door_object *o)
 	struct buf b;
 	char line[CHUNKED_LINE_BYTES];
 
-	if (o->text || o->frame_left || !place(o))
+	if (o->text || o->frame_left || !reader_pass_to(&o->reader, o->asked.from))
 		return;
-	ready = body_length(&o->entry->body) - o->at.pos;
+	ready = body_length(&o->entry->body) - o->reader.at.pos;
 	if (!ready)
 		return;
 	b = buf_over(o->line, sizeof(o->line));
@@ -283,27 +267,30 @@ static void took(struct door_object *o, size_t n)
 	if (o->text && o->text_at == o->text_n)
 		drop_text(o);
 	n -= of_text;
-	body_advance(&o->at, n);
+	reader_advance(&o->reader, n);
 	o->frame_left -= n;
 	o->sent += n;
 }
 
-enum step { STEP_WROTE, STEP_BLOCKED, STEP_FAILED, STEP_NOTHING };
+enum step { STEP_WROTE, STEP_BLOCKED, STEP_FAILED, STEP_NOTHING, STEP_DISK };
 
 static enum step write_once(struct visitor *v, size_t *bytes)
 {
 	struct door_object *o = &v->object;
 	struct span s[SPANS_A_TURN];
-	int n = 0;
+	int n = 0, of_body = 0;
 	ssize_t took_n;
 
 	open_frame(o);
 	if (o->text)
 		s[n++] = span_of(o->text + o->text_at, o->text_n - o->text_at);
 	if (o->frame_left)
-		n += body_spans(&o->entry->body, &o->at, s + n, SPANS_A_TURN - n, o->frame_left);
+		of_body = reader_spans(&o->reader, s + n, SPANS_A_TURN - n, o->frame_left);
+	if (of_body < 0)
+		return STEP_FAILED;
+	n += of_body;
 	if (n == 0)
-		return STEP_NOTHING;
+		return reader_waits(&o->reader) ? STEP_DISK : STEP_NOTHING;
 	took_n = stream_write(v->stream, s, n);
 	if (took_n == STREAM_AGAIN)
 		return STEP_BLOCKED;
@@ -314,17 +301,23 @@ static enum step write_once(struct visitor *v, size_t *bytes)
 	return STEP_WROTE;
 }
 
+/* For something of our own: the visitor is not to blame. */
+static void wait_quietly(struct visitor *v)
+{
+	timer_clear(&v->deadline);
+	stream_want(v->stream, STREAM_READ); /* a reset shows itself to a reader only */
+}
+
 /* All that there is has been written: the end, or more is to come. */
 static void at_the_end_of_what_is_there(struct visitor *v)
 {
 	struct door_object *o = &v->object;
 
 	if (!o->complete) {
-		timer_clear(&v->deadline);
-		stream_want(v->stream, STREAM_READ); /* a reset shows itself to a reader only */
+		wait_quietly(v);
 		return;
 	}
-	if (o->at.pos < o->asked.from || !push_end(v)) { /* it has become shorter than it was to be */
+	if (o->reader.at.pos < o->asked.from || !push_end(v)) { /* it has become shorter than it was to be */
 		door__end(v, STREAM_CUT);
 		return;
 	}
@@ -345,10 +338,13 @@ static void write_on(struct visitor *v)
 		door__end(v, STREAM_CUT);
 		return;
 	}
-	if (o->watch.entry)
-		entry_watch_advance(&o->watch, o->at.pos);
+	reader_tell(&o->reader);
 	if (step == STEP_NOTHING) {
 		at_the_end_of_what_is_there(v);
+		return;
+	}
+	if (step == STEP_DISK) {
+		wait_quietly(v);
 		return;
 	}
 	if (bytes || v->deadline.due == MONO_NEVER)
@@ -420,6 +416,14 @@ static void on_again(void *arg)
 		door__end(v, STREAM_CUT);
 }
 
+static void on_disk_ready(void *cookie)
+{
+	struct visitor *v = cookie;
+
+	CHECK(v, VISITOR_MAGIC);
+	write_on(v);
+}
+
 /* The head is there: is it what was asked for, and may it leave? */
 static void answer_with(struct visitor *v, const struct entry_view *view)
 {
@@ -445,6 +449,14 @@ static void answer_with(struct visitor *v, const struct entry_view *view)
 	if (o->complete)
 		entry_watch_stop(&o->watch);
 	timer_clear(&o->again);
+	reader_begin(&o->reader, &(struct reader_ask){
+					 .entry = o->entry,
+					 .file = view->file,
+					 .watch = &o->watch,
+					 .loop = loop_of(v),
+					 .on_ready = on_disk_ready,
+					 .cookie = v,
+				 });
 	begin_body(v, view);
 	write_on(v);
 }

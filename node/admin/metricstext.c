@@ -42,12 +42,24 @@ static void put_counters(struct buf *b, const struct metrics *const *rows, size_
 	}
 }
 
-static void put_gauge(struct buf *b, const char *name, const char *help, uint64_t v)
+static void put_u64(struct buf *b, const char *name, const char *help, uint64_t v)
 {
-	put_about(b, name, "gauge", help);
+	put_about(b, name, type_of(name), help);
 	buf_putc(b, ' ');
 	buf_put_u64(b, v);
 	buf_putc(b, '\n');
+}
+
+static void put_gauge(struct buf *b, const char *name, const char *help, uint64_t v)
+{
+	put_u64(b, name, help, v);
+}
+
+static void put_disk(struct buf *b, const struct disk_counts *c)
+{
+#define X(name, metric, help, value) put_u64(b, metric, help, value);
+	STATSJSON_DISK_TABLE(X)
+#undef X
 }
 
 static void put_time(struct buf *b, const char *name, const char *help, wall_ms t)
@@ -87,6 +99,8 @@ void metricstext_put(struct buf *b, const struct metrics *const *rows, size_t n,
 	put_gauge(b, "memory_store_bytes", "memory that stored responses take", g->memory_used_bytes);
 	put_gauge(b, "memory_store_limit_bytes", "memory that they may take", g->memory_limit_bytes);
 	put_gauge(b, "memory_store_objects", "stored responses in memory", g->objects);
+	if (g->disk)
+		put_disk(b, g->disk);
 	if (g->ca_not_after)
 		put_time(b, "ca_not_after_timestamp_seconds", "when the bumping CA ends, in seconds since 1970",
 			 g->ca_not_after);

@@ -31,6 +31,20 @@ static void put_counters(struct buf *b, const struct metrics *const *rows, size_
 	buf_putc(b, '}');
 }
 
+static void put_disk(struct buf *b, const struct disk_counts *c)
+{
+	buf_put(b, SPAN(",\"disk\":"));
+	if (!c) {
+		buf_put(b, SPAN("null"));
+		return;
+	}
+	buf_putc(b, '{');
+#define X(name, metric, help, value) put_u64(b, SPAN("\"" name "\":"), value), buf_putc(b, ',');
+	STATSJSON_DISK_TABLE(X)
+#undef X
+	b->p[b->n - 1] = '}';
+}
+
 /* Misses of this node that another one of the cluster answered. */
 static uint64_t from_nodes(const struct metrics *const *rows, size_t n)
 {
@@ -65,7 +79,9 @@ void statsjson_put(struct buf *b, const struct metrics *const *rows, size_t n, c
 	put_u64(b, SPAN(",\"memory\":{\"used_bytes\":"), g->memory_used_bytes);
 	put_u64(b, SPAN(",\"limit_bytes\":"), g->memory_limit_bytes);
 	put_u64(b, SPAN(",\"objects\":"), g->objects);
-	buf_put(b, SPAN("},\"ca_not_after\":"));
+	buf_putc(b, '}');
+	put_disk(b, g->disk);
+	buf_put(b, SPAN(",\"ca_not_after\":"));
 	if (g->ca_not_after)
 		json_put_time(b, g->ca_not_after);
 	else

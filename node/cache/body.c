@@ -63,19 +63,49 @@ void body_publish(struct body *b, size_t n)
 	atomic_store_explicit(&b->length, length + n, memory_order_release);
 }
 
-uint64_t body_trim(struct body *b, uint64_t pos)
+void body_set_length(struct body *b, uint64_t length)
 {
-	uint64_t freed = 0;
+	atomic_store_explicit(&b->length, length, memory_order_release);
+}
 
-	/* A reader at the very end of a chunk still holds it, to find its successor: only what ends before pos may go. */
-	while (b->first && b->first != b->last && b->start + b->first->size < pos) {
-		struct chunk *c = b->first;
+static void free_list(struct chunk *c)
+{
+	struct chunk *next;
 
-		b->first = atomic_load_explicit(&c->next, memory_order_relaxed);
-		b->start += c->size;
-		freed += CHUNK_COST(c->size);
+	for (; c; c = next) {
+		next = atomic_load_explicit(&c->next, memory_order_relaxed);
 		free(c);
 	}
+}
+
+struct chunk *body_cut(struct body *b, uint64_t pos, uint64_t *freed)
+{
+	struct chunk *cut = b->first, *last = NULL;
+
+	*freed = 0;
+	/* A reader at the very end of a chunk still holds it, to find its successor: only what ends before pos may go. */
+	while (b->first && b->first != b->last && b->start + b->first->size < pos) {
+		last = b->first;
+		b->first = atomic_load_explicit(&last->next, memory_order_relaxed);
+		b->start += last->size;
+		*freed += CHUNK_COST(last->size);
+	}
+	if (!last)
+		return NULL;
+	atomic_store_explicit(&last->next, NULL, memory_order_relaxed);
+	return cut;
+}
+
+void body_free_cut(struct chunk *cut)
+{
+	free_list(cut);
+}
+
+uint64_t body_trim(struct body *b, uint64_t pos)
+{
+	uint64_t freed;
+
+	free_list(body_cut(b, pos, &freed));
 	return freed;
 }
 
@@ -140,12 +170,12 @@ void body_advance(struct body_at *at, uint64_t n)
 
 void body_seek(const struct body *b, struct body_at *at, uint64_t pos)
 {
-	CHECK_THAT(pos <= body_length(b));
-	*at = (struct body_at){0};
+	CHECK_THAT(pos <= body_length(b) && pos >= b->start);
+	*at = (struct body_at){.pos = b->start};
 	if (pos == 0)
 		return;
 	at->chunk = b->first;
-	body_advance(at, pos);
+	body_advance(at, pos - b->start);
 }
 
 bool body_same(const struct body *a, const struct body *b)
@@ -168,12 +198,7 @@ bool body_same(const struct body *a, const struct body *b)
 
 void body_free(struct body *b)
 {
-	struct chunk *c = b->first, *next;
-
-	for (; c; c = next) {
-		next = atomic_load_explicit(&c->next, memory_order_relaxed);
-		free(c);
-	}
+	free_list(b->first);
 	b->first = b->last = NULL;
 }
 

@@ -288,6 +288,7 @@ static void init(struct disk *d, const struct disk_settings *s)
 	pthread_condattr_destroy(&attr);
 	STAILQ_INIT(&d->trash);
 	STAILQ_INIT(&d->closing);
+	STAILQ_INIT(&d->going);
 	disk_index_init(&d->index);
 }
 
@@ -377,6 +378,7 @@ void disk_close(struct disk **dp)
 		return;
 	CHECK(d, DISK_MAGIC);
 	*dp = NULL;
+	disk_tell_gone(d, NULL, NULL);
 	if (!d->let_go) {
 		disk_scrub_stop(d);
 		disk__walk_stop(d);
@@ -431,12 +433,28 @@ bool disk__fits(const struct disk *d, uint64_t bytes)
 	return bytes <= d->size && used <= d->size - bytes && have >= disk__must_stay_free(d) + d->owed + bytes;
 }
 
+/* Those that are open count their hits without the lock. */
+static struct disk_rec *least(struct disk *d)
+{
+	struct disk_rec *r;
+
+	while ((r = disk_index_first(&d->index)) != NULL) {
+		struct disk_file *f = d->open.n ? disk__find_open(d, r->serial) : NULL;
+		uint32_t hits = f ? atomic_exchange_explicit(&f->hits, 0, memory_order_relaxed) : 0;
+
+		if (!hits)
+			return r;
+		r->hits = hits; /* weighed anew */
+	}
+	return NULL;
+}
+
 unsigned disk__evict(struct disk *d, uint64_t bytes, unsigned most)
 {
 	struct disk_rec *r;
 	unsigned n = 0;
 
-	while (n < most && !disk__fits(d, bytes) && (r = disk_index_first(&d->index)) != NULL) {
+	while (n < most && !disk__fits(d, bytes) && (r = least(d)) != NULL) {
 		disk__remove(d, r, DISK_OUT, false, false);
 		d->counts.evicted++;
 		n++;
@@ -487,6 +505,11 @@ void disk__remove(struct disk *d, struct disk_rec *r, enum disk_gone how, bool m
 	if (f) {
 		f->rec = NULL;
 		f->gone = true;
+		if (d->on_gone) {
+			disk_file_ref(f);
+			STAILQ_INSERT_TAIL(&d->going, f, closing);
+			pthread_cond_signal(&d->wake);
+		}
 	}
 	disk_index_remove(&d->index, r, how);
 	if (!missing)
@@ -963,6 +986,25 @@ void disk_quarantine(struct disk *d, struct disk_file *f, const char *why)
 
 /* ---- removing ---- */
 
+void disk_tell_gone(struct disk *d, disk_on_gone_f *fn, void *cookie)
+{
+	struct disk_file *f;
+
+	CHECK(d, DISK_MAGIC);
+	disk__lock(d);
+	d->on_gone = fn;
+	d->on_gone_cookie = cookie;
+	while (d->telling)
+		pthread_cond_wait(&d->quiet, &d->lock);
+	while (!fn && (f = STAILQ_FIRST(&d->going)) != NULL) {
+		STAILQ_REMOVE_HEAD(&d->going, closing);
+		disk__unlock(d);
+		disk_file_unref(&f);
+		disk__lock(d);
+	}
+	disk__unlock(d);
+}
+
 unsigned disk_purge(struct disk *d, const struct key *key)
 {
 	struct disk_id id = disk_id(key);
@@ -997,6 +1039,7 @@ struct disk_counts disk_counts(struct disk *d)
 	c.used = disk__used(d);
 	c.size = d->size;
 	c.free_on_disk = d->room.free;
+	c.floor = disk__must_stay_free(d);
 	c.loading = d->walking;
 	c.read_only = d->failing || d->let_go || !d->generation;
 	disk__unlock(d);

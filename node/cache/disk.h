@@ -56,6 +56,11 @@ void disk_close(struct disk **d);
 void disk_let_go(struct disk *);
 void disk_set_limits(struct disk *, uint64_t size, unsigned min_free_percent, uint64_t min_free); /* after a reload */
 
+/* Told, by a thread of the disk's and under no lock, of each object that is evicted, purged or found damaged while somebody has it open: who
+ * keeps it open for later gives it back, so that its room becomes free. NULL: nobody, from the return of this on. */
+typedef void disk_on_gone_f(void *cookie, struct disk_file *);
+void disk_tell_gone(struct disk *, disk_on_gone_f *, void *cookie);
+
 /* ---- looking ---- */
 
 /* Is anything kept for this key (any variant)? A look into memory. */
@@ -102,8 +107,11 @@ void disk_purge_if(struct disk *, disk_fits_f *, struct loop *, disk_on_purged_f
 /* ---- figures ---- */
 
 struct disk_counts {
-	uint64_t objects, used, size, free_on_disk, evicted, quarantined, writes, write_failures, read_failures,
-		dropped_writes;
+	uint64_t objects, used, size; /* used: bytes of files, index included */
+	uint64_t free_on_disk, floor; /* of the file system; what has to stay free of it */
+	uint64_t evicted, quarantined, writes, write_failures, read_failures;
+	uint64_t dropped_writes; /* not stored, or not to the end: no room, errors lately, or: */
+	uint64_t dropped_busy;   /* of these: too much waited to be written already */
 	bool loading, read_only; /* strays are being looked for; nothing can be written */
 };
 

@@ -55,6 +55,8 @@ static void drop_last(struct disk_file *f)
 	last = atomic_fetch_sub_explicit(&f->refs, 1, memory_order_acq_rel) == 1;
 	if (last && f->in_table)
 		map_remove(&d->open, &f->node);
+	if (last && f->rec)
+		f->rec->hits += atomic_exchange_explicit(&f->hits, 0, memory_order_relaxed);
 	keepers = last && f->gone && f->fd >= 0;
 	if (keepers) {
 		STAILQ_INSERT_TAIL(&d->closing, f, closing);
@@ -131,6 +133,28 @@ const char *disk_file_small(const struct disk_file *f, size_t *n)
 {
 	*n = f->small ? (size_t)f->length : 0;
 	return f->small;
+}
+
+uint64_t disk_file_memory(const struct disk_file *f)
+{
+	uint64_t chunks = f->sums ? (disk_file_length(f) + DISK_CHUNK_BYTES - 1) / DISK_CHUNK_BYTES : 0;
+
+	return sizeof(*f) + 16 + chunks * sizeof(*f->sums) + (f->small ? disk_file_length(f) : 0);
+}
+
+bool disk_file_is_kept(struct disk_file *f)
+{
+	bool kept;
+
+	disk__lock(f->disk);
+	kept = f->rec != NULL;
+	disk__unlock(f->disk);
+	return kept;
+}
+
+void disk_file_hit(struct disk_file *f)
+{
+	atomic_fetch_add_explicit(&f->hits, 1, memory_order_relaxed);
 }
 
 /* ---- loading ---- */
@@ -414,4 +438,24 @@ enum disk_read disk_file_read_now(struct disk_file *f, uint64_t pos, char *to, s
 enum disk_read disk_file_read(struct disk_file *f, uint64_t pos, char *to, size_t room, size_t *n)
 {
 	return read_some(f, pos, to, room, n, true);
+}
+
+static void read_job(void *arg)
+{
+	struct disk_file_reading *r = arg;
+	struct disk *d = r->file->disk;
+
+	r->got = disk_file_read(r->file, r->pos, r->to, r->room, &r->n);
+	disk__job_ends(d);
+}
+
+int disk_file_read_start(struct disk_file_reading *r, struct loop *loop, loop_fn *done)
+{
+	struct disk *d = r->file->disk;
+
+	disk__job_begins(d);
+	if (work_start(d->work, read_job, loop, done, r) == 0)
+		return 0;
+	disk__job_ends(d);
+	return -1;
 }

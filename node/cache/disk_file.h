@@ -9,6 +9,7 @@
 #define NODE_CACHE_DISK_FILE_H
 
 #include "node/cache/entry.h"
+#include "node/net/loop.h"
 
 struct disk_file;
 
@@ -30,6 +31,11 @@ const uint8_t *disk_file_digest(const struct disk_file *); /* SHA-256; NULL whil
 /* A small object (a file of up to 64 KiB) was read and checked whole when it was found: its body, as long as the
  * reference is held. NULL: it is not a small one, or was written by this process and is still open from that. */
 const char *disk_file_small(const struct disk_file *, size_t *n);
+uint64_t disk_file_memory(const struct disk_file *); /* what it costs while it is open */
+bool disk_file_is_kept(struct disk_file *);          /* in the tier: not evicted, purged, or found damaged */
+
+/* Served from: counts for the tier's policy. No lock. */
+void disk_file_hit(struct disk_file *);
 
 enum disk_read { DISK_READ_SOME, DISK_READ_COLD, DISK_READ_BAD };
 
@@ -39,5 +45,17 @@ enum disk_read { DISK_READ_SOME, DISK_READ_COLD, DISK_READ_BAD };
 enum disk_read disk_file_read_now(struct disk_file *, uint64_t pos, char *to, size_t room, size_t *n);
 /* The same, waiting for the disk: on workers only. Never COLD. */
 enum disk_read disk_file_read(struct disk_file *, uint64_t pos, char *to, size_t room, size_t *n);
+
+/* The same by a worker: `done`, with this struct, on the loop, when `got` and `n` are set. The asker's memory, and the file, stay until then. There is no
+ * cancelling; when the loop is freed first, `done` does not come. -1: the queue is full. */
+struct disk_file_reading {
+	struct disk_file *file;
+	uint64_t pos;
+	char *to;
+	size_t room, n;
+	enum disk_read got;
+};
+
+int disk_file_read_start(struct disk_file_reading *, struct loop *, loop_fn *done);
 
 #endif

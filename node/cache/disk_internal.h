@@ -28,16 +28,17 @@ struct disk_file {
 	_Atomic unsigned refs; /* becomes 0 under the disk's lock only */
 	struct map_node node;  /* [l] among those that are open, by serial */
 	struct disk *disk;
-	struct disk_rec *rec; /* [l] NULL: not (or no longer) in the index */
-	bool in_table;        /* [l] */
-	bool gone;            /* [l] unlinked, or about to be: what it costs is free when it is closed */
-	uint64_t charge;      /* [l] of one that is gone and unlinked */
-	STAILQ_ENTRY(disk_file) closing;
-	struct disk_label label; /* [c] */
-	struct head *head;       /* [c] one reference */
-	uint32_t head_bytes;     /* [c] */
-	int fd;                  /* -1: all is in `bytes`, or nothing is written yet */
-	_Atomic uint64_t length; /* of the body: what may be read */
+	struct disk_rec *rec;            /* [l] NULL: not (or no longer) in the index */
+	bool in_table;                   /* [l] */
+	bool gone;                       /* [l] unlinked, or about to be: what it costs is free when it is closed */
+	uint64_t charge;                 /* [l] of one that is gone and unlinked */
+	_Atomic uint32_t hits;           /* not yet counted in rec */
+	STAILQ_ENTRY(disk_file) closing; /* also of those that are to be told of (they have a reference then) */
+	struct disk_label label;         /* [c] */
+	struct head *head;               /* [c] one reference */
+	uint32_t head_bytes;             /* [c] */
+	int fd;                          /* -1: all is in `bytes`, or nothing is written yet */
+	_Atomic uint64_t length;         /* of the body: what may be read */
 	_Atomic bool growing;
 	pthread_mutex_t lock; /* of a growing one: guards length with the sums */
 	uint64_t *sums;       /* of whole chunks; NULL for a small one, which has been checked */
@@ -137,6 +138,10 @@ struct disk {
 	unsigned unlinking;                 /* [l] under way */
 	bool stuck;                         /* [l] unlinking has failed: again in the next round */
 	STAILQ_HEAD(, disk_file) closing;   /* [l] */
+	STAILQ_HEAD(, disk_file) going;     /* [l] of which on_gone is to be told; one reference each */
+	disk_on_gone_f *on_gone;            /* [l] */
+	void *on_gone_cookie;               /* [l] */
+	unsigned telling;                   /* [l] threads in which on_gone runs */
 	uint64_t generation;                /* [l] 0: nothing can be written yet */
 	uint64_t first_serial, next_serial; /* [l] of this run */
 

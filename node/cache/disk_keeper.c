@@ -144,6 +144,28 @@ void disk__close_files(struct disk *d)
 	disk__unlock(d);
 }
 
+/* Those who keep open what has gone. */
+static void tell_gone(struct disk *d)
+{
+	struct disk_file *f;
+
+	disk__lock(d);
+	while ((f = STAILQ_FIRST(&d->going)) != NULL && d->on_gone) {
+		disk_on_gone_f *fn = d->on_gone;
+		void *cookie = d->on_gone_cookie;
+
+		STAILQ_REMOVE_HEAD(&d->going, closing);
+		d->telling++;
+		disk__unlock(d);
+		fn(cookie, f);
+		disk_file_unref(&f);
+		disk__lock(d);
+		d->telling--;
+		pthread_cond_broadcast(&d->quiet);
+	}
+	disk__unlock(d);
+}
+
 /* ---- the journal ---- */
 
 /* The shards one after the other, each under the lock for itself. */
@@ -314,6 +336,7 @@ static unsigned evict_some(struct disk *d)
 
 static void empty_all(struct disk *d)
 {
+	tell_gone(d);
 	disk__close_files(d);
 	while (throw_one(d) > 0)
 		disk__close_files(d);
@@ -378,7 +401,7 @@ static bool wait_for_work(struct disk *d, struct timespec *due, unsigned *asked)
 
 	disk__lock(d);
 	while (!d->ending && (d->stuck || STAILQ_EMPTY(&d->trash)) && STAILQ_EMPTY(&d->closing) &&
-	       d->rounds_asked == d->rounds_done)
+	       STAILQ_EMPTY(&d->going) && d->rounds_asked == d->rounds_done)
 		if (pthread_cond_timedwait(&d->wake, &d->lock, due) == ETIMEDOUT)
 			break;
 	*asked = d->rounds_asked;

@@ -39,7 +39,16 @@ static bool can_fit(const struct disk *d, uint64_t charge)
 
 static bool can_write(struct disk *d)
 {
-	return d->generation && !d->let_go && clock_mono(d->clock) >= d->failing_until && d->buffered < MOST_BUFFERED;
+	return d->generation && !d->let_go && clock_mono(d->clock) >= d->failing_until;
+}
+
+/* Under the lock; counted. */
+static bool is_busy(struct disk *d, unsigned waiting)
+{
+	bool busy = waiting >= MOST_WAITING || d->buffered >= MOST_BUFFERED;
+
+	d->counts.dropped_busy += busy;
+	return busy;
 }
 
 /* Arithmetic only: nothing touches the disk yet. */
@@ -49,15 +58,17 @@ static bool begin(struct disk *d, const struct beginning *b, struct disk_writing
 	uint64_t known = b->expected == UINT64_MAX ? 0 : b->expected;
 	struct disk_label label = {0, b->key, b->variant, b->received_wall, b->guarded};
 	uint64_t charge, first;
+	unsigned waiting;
 	bool room;
 
 	*w = (struct disk_writing){.magic = WRITING_MAGIC, .disk = d, .instead_of = b->instead_of};
-	if (!head_bytes || known > d->max_object || work_counts(d->work).waiting_later >= MOST_WAITING)
+	if (!head_bytes || known > d->max_object)
 		return false;
+	waiting = work_counts(d->work).waiting_later;
 	charge = disk_index_charge(disk_format_file_bytes(head_bytes, known));
 	first = charge < STEP_BYTES ? charge : STEP_BYTES;
 	disk__lock(d);
-	room = can_write(d) && can_fit(d, charge) && disk__reserve(d, w, first);
+	room = !is_busy(d, waiting) && can_write(d) && can_fit(d, charge) && disk__reserve(d, w, first);
 	if (room) {
 		label.serial = d->next_serial++;
 		w->promised = charge;
@@ -471,6 +482,7 @@ static void start_job(struct disk_writer *w)
 	w->running = false;
 	disk__lock(d);
 	d->counts.dropped_writes++;
+	d->counts.dropped_busy++;
 	disk__unlock(d);
 	fail_soon(w);
 }
@@ -735,6 +747,7 @@ static bool start_whole(struct disk *d, struct whole *o, const struct beginning 
 	give_up(&o->w);
 	disk__lock(d);
 	d->counts.dropped_writes++;
+	d->counts.dropped_busy++;
 	disk__unlock(d);
 	whole_free(o);
 	disk__job_ends(d);

@@ -4,6 +4,7 @@
 
 #include "node/base/check.h"
 #include "node/base/mem.h"
+#include "node/cache/disk_file.h"
 
 /* Those of one loop who watch one entry. Guarded by the shard's lock, but for `job` and the walk in on_posted, which are of
  * the loop's own thread; only that thread adds or removes watches, so it may read the list without the lock. */
@@ -21,9 +22,10 @@ struct watchset {
 struct watchers {
 	LIST_HEAD(, watchset) sets;
 	struct entry_filler filler;
-	bool has_filler, filler_told;
-	char *detail; /* of a failure */
-	unsigned n;   /* watches in all */
+	bool has_filler, filler_told, filler_waits;
+	char *detail;           /* of a failure */
+	struct disk_file *file; /* one reference; set once */
+	unsigned n;             /* watches in all */
 };
 
 /* ---- heads ---- */
@@ -97,8 +99,10 @@ void entry_unref(struct entry **ep)
 	CHECK_THAT(!e->in_index && !evict_has(&e->evict));
 	head_unref(&e->head);
 	body_free(&e->body);
-	if (e->watchers)
+	if (e->watchers) {
 		free(e->watchers->detail);
+		disk_file_unref(&e->watchers->file);
+	}
 	free(e->watchers);
 	if (e->phase != ENTRY_MARK)
 		free(e->passes);
@@ -135,6 +139,8 @@ uint64_t entry_overhead(struct entry *e)
 	if (h)
 		n += sizeof(*h) + 16 + h->n + h->phrase_n + h->vary_n + h->url_n +
 		     (h->has_room ? HEAD_DIGEST_BYTES : 0);
+	if (entry_file_locked(e))
+		n += sizeof(*e->watchers) + 16;
 	if (e->passes)
 		n += ENTRY_MAX_PASSES * sizeof(*e->passes) + 16;
 	unlock(e);
@@ -156,6 +162,7 @@ void entry_look(struct entry *e, struct entry_view *out)
 		.stored = e->stored,
 		.guarded = e->guarded,
 		.order = e->is_pending ? e->order : 0,
+		.file = entry_file_locked(e),
 		.shared = e->shared && !e->begun_to_go,
 	};
 	unlock(e);
@@ -240,7 +247,8 @@ static struct watchset *set_of(struct watchers *w, struct loop *loop)
 /* Under the lock: a stored entry that nobody fills or watches needs none. */
 static void drop_watchers(struct entry *e)
 {
-	if (e->watchers->n || e->watchers->has_filler || e->watchers->detail || !LIST_EMPTY(&e->watchers->sets))
+	if (e->watchers->n || e->watchers->has_filler || e->watchers->detail || e->watchers->file ||
+	    !LIST_EMPTY(&e->watchers->sets))
 		return;
 	free(e->watchers);
 	e->watchers = NULL;
@@ -283,6 +291,7 @@ void entry_watch_start(struct entry_watch *w, struct entry *e, struct loop *loop
 	}
 	w->set = set;
 	w->round = set->round;
+	w->in_file = e->stored && all->file && e->body.start > from;
 	TAILQ_INSERT_TAIL(&set->watches, w, link);
 	all->n++;
 	unlock(e);
@@ -297,15 +306,49 @@ static void tell_filler(struct watchers *all)
 	loop_post(all->filler.loop, all->filler.on_readers, all->filler.arg);
 }
 
-void entry_watch_advance(struct entry_watch *w, uint64_t pos)
+/* Under the lock: it can read on in the file, and has been waited for long enough. */
+static bool is_left_behind(const struct entry *e, const struct entry_watch *w)
+{
+	const struct disk_file *file = e->watchers->file;
+
+	return e->stored && file && !w->in_file && body_length(&e->body) - w->pos > ENTRY_LAG_BYTES &&
+	       w->pos < disk_file_length(file);
+}
+
+struct disk_file *entry_watch_advance(struct entry_watch *w, uint64_t pos)
 {
 	struct entry *e = w->entry;
+	struct disk_file *file = NULL;
+	bool left;
 
 	lock(e);
 	w->pos = pos;
-	if (!e->stored && e->phase == ENTRY_FILLING)
-		tell_filler(e->watchers);
+	if (e->phase == ENTRY_FILLING) {
+		left = is_left_behind(e, w);
+		w->in_file |= left;
+		if (left)
+			file = e->watchers->file;
+		if (!e->stored || e->watchers->filler_waits)
+			tell_filler(e->watchers);
+	}
 	unlock(e);
+	return file;
+}
+
+bool entry_into_memory(struct entry *e, struct entry_watch *w, uint64_t pos, struct body_at *out)
+{
+	bool there;
+
+	lock(e);
+	there = e->body.first && pos >= e->body.start && pos < body_length(&e->body);
+	if (there)
+		body_seek(&e->body, out, pos);
+	if (there && w && w->entry) {
+		w->pos = pos;
+		w->in_file = false;
+	}
+	unlock(e);
+	return there;
 }
 
 void entry_watch_stop(struct entry_watch *w)
@@ -325,7 +368,7 @@ void entry_watch_stop(struct entry_watch *w)
 		LIST_REMOVE(set, link);
 		set->listed = false;
 	}
-	if (e->watchers->n == 0 || (!e->stored && e->phase == ENTRY_FILLING))
+	if (e->watchers->n == 0 || (e->phase == ENTRY_FILLING && (!e->stored || e->watchers->filler_waits)))
 		tell_filler(e->watchers);
 	drop_watchers(e);
 	unlock(e);
@@ -476,7 +519,7 @@ bool entry_end(struct entry *e, enum entry_outcome outcome, enum reason why, str
 	e->why = (uint8_t)why;
 	if (e->watchers) {
 		told = e->watchers->filler_told;
-		e->watchers->has_filler = false;
+		e->watchers->has_filler = e->watchers->filler_waits = false;
 		wake(e->watchers, self);
 		drop_watchers(e);
 	}
@@ -492,21 +535,79 @@ void entry_unstore(struct entry *e)
 	unlock(e);
 }
 
-struct entry_readers entry_readers(struct entry *e, bool told)
+void entry_set_file(struct entry *e, struct disk_file *file)
 {
-	struct entry_readers r = {.slowest = UINT64_MAX};
-	struct watchset *set;
-	struct entry_watch *w;
+	lock(e);
+	CHECK_THAT(!watchers_of(e)->file);
+	e->watchers->file = disk_file_ref(file);
+	unlock(e);
+}
+
+struct disk_file *entry_file_locked(const struct entry *e)
+{
+	return e->watchers ? e->watchers->file : NULL;
+}
+
+struct disk_file *entry_file(struct entry *e)
+{
+	struct disk_file *file;
 
 	lock(e);
+	file = entry_file_locked(e);
+	unlock(e);
+	return file;
+}
+
+/* Under the lock: the place of the one furthest behind who needs the window. Of what is not stored that is everybody: who reads in what there is
+ * of a file will come to its end. */
+static uint64_t slowest_of(const struct entry *e)
+{
+	uint64_t slowest = UINT64_MAX;
+	const struct watchset *set;
+	const struct entry_watch *w;
+
+	if (!e->watchers)
+		return slowest;
+	LIST_FOREACH(set, &e->watchers->sets, link)
+	TAILQ_FOREACH(w, &set->watches, link)
+	if (w->pos < slowest && !(w->in_file && e->stored))
+		slowest = w->pos;
+	return slowest;
+}
+
+uint64_t entry_trim(struct entry *e, uint64_t pos)
+{
+	struct chunk *cut;
+	uint64_t slowest, freed;
+
+	lock(e);
+	slowest = slowest_of(e);
+	cut = body_cut(&e->body, pos < slowest ? pos : slowest, &freed);
+	unlock(e);
+	body_free_cut(cut);
+	return freed;
+}
+
+void entry_await_room(struct entry *e, struct loop *self)
+{
+	lock(e);
+	if (e->watchers) {
+		e->watchers->filler_waits = true;
+		wake(e->watchers, self);
+	}
+	unlock(e);
+}
+
+struct entry_readers entry_readers(struct entry *e, bool told)
+{
+	struct entry_readers r = {0};
+
+	lock(e);
+	r.slowest = slowest_of(e);
 	if (e->watchers) {
 		if (told)
-			e->watchers->filler_told = false;
+			e->watchers->filler_told = e->watchers->filler_waits = false;
 		r.n = e->watchers->n;
-		LIST_FOREACH(set, &e->watchers->sets, link)
-		TAILQ_FOREACH(w, &set->watches, link)
-		if (w->pos < r.slowest)
-			r.slowest = w->pos;
 	}
 	if (!e->stored && r.slowest > 0)
 		e->begun_to_go = true;

@@ -11,6 +11,10 @@
  * Those who wait watch the entry, not the flight: a watch (below) is told on its own loop when something has changed, and then
  * asks entry_look. The flight alone writes; it belongs to one loop, watches to any.
  *
+ * Where the body is: in memory (body.h), or in a file of the disk tier, or, while it comes and goes to a file, in both: a window in memory
+ * over the newest bytes, the file behind it. The file's end never lies before the window's beginning, so every byte that is published can be
+ * read from one of the two (reader.h). Who reads from memory holds the window (entry_watch_advance); who is too far behind is sent to the file.
+ *
  * The head is immutable: a 304 makes a new head over the same body, swapped under the shard's lock. References are counted; the
  * index, the eviction heap, the flight and every reader hold one each.
  *
@@ -117,6 +121,7 @@ enum entry_outcome {
 	ENTRY_BROKEN,       /* `why` */
 };
 
+struct disk_file;
 struct watchers; /* entry.c: only while the entry is filled or watched */
 struct shard;
 
@@ -141,7 +146,7 @@ struct entry {
 	struct shard *shard;        /* [c] */
 	struct head *head;          /* [s] */
 	struct body body;
-	struct watchers *watchers; /* [s] NULL when complete and unwatched */
+	struct watchers *watchers; /* [s] NULL when complete and unwatched, and all in memory */
 	union {
 		struct evict_item evict; /* the store's lock, once it is kept there */
 		struct {
@@ -195,6 +200,8 @@ struct entry_view {
 	struct key_variant variant;
 	bool stored, guarded;
 	uint32_t order; /* while pending */
+	struct disk_file *
+		file; /* borrowed, as long as the entry is held: its body is there, too; NULL: in memory alone (so far) */
 	/* Who joined may read it (if the variant fits). False: it is for the one who began alone, or the beginning has gone by (one who
 	 * starts a watch first and looks then cannot be overtaken in between). */
 	bool shared;
@@ -217,6 +224,7 @@ typedef void entry_on_change_f(void *cookie);
 struct entry_watch {
 	TAILQ_ENTRY(entry_watch) link;
 	unsigned round;      /* of the walk that has told it last */
+	bool in_file;        /* [s] it reads the file, and needs no window */
 	struct entry *entry; /* NULL: not watching */
 	struct loop *loop;
 	void *set;
@@ -229,8 +237,12 @@ struct entry_watch {
  * after starting: what changed before is not told. Holds a reference. `from` is the reader's position. */
 void entry_watch_start(struct entry_watch *, struct entry *, struct loop *, uint64_t from, entry_on_change_f *,
 		       void *cookie);
-/* The reader has come this far: lets a window move on. */
-void entry_watch_advance(struct entry_watch *, uint64_t pos);
+/* The reader has come this far: lets a window move on. Not NULL: it has been left so far behind that it has to read this file (borrowed as
+ * above) from now on, and holds nothing of the memory any more. */
+#define ENTRY_LAG_BYTES ((uint64_t)2 * 1024 * 1024)
+struct disk_file *entry_watch_advance(struct entry_watch *, uint64_t pos);
+/* One who reads the file (`watch` NULL or stopped: of a complete entry) goes on from memory. False: that does not have this place. */
+bool entry_into_memory(struct entry *, struct entry_watch *, uint64_t pos, struct body_at *out);
 /* Harmless when not watching. */
 void entry_watch_stop(struct entry_watch *);
 
@@ -269,6 +281,16 @@ void entry_grown(struct entry *, struct loop *self);
 bool entry_end(struct entry *, enum entry_outcome, enum reason why, struct loop *self);
 /* It is too large to keep: from now on only those who watch now read it, through a window. */
 void entry_unstore(struct entry *);
+/* The body goes to this file, too (or is there, of one that is not filled); shares it. Once. */
+void entry_set_file(struct entry *, struct disk_file *);
+
+struct disk_file *entry_file(struct entry *);              /* as in a view; takes the lock */
+struct disk_file *entry_file_locked(const struct entry *); /* the same under the shard's lock */
+
+/* Frees what of the window lies before `pos` and before all who read from it; gives back what that was charged. */
+uint64_t entry_trim(struct entry *, uint64_t pos);
+/* The window is full: who reads from memory tells from now on when it has moved on; those who lag are woken, so that they do. */
+void entry_await_room(struct entry *, struct loop *self);
 
 struct entry_readers {
 	unsigned n;

@@ -507,6 +507,38 @@ bool index_remove(struct index *x, struct entry *e)
 	return was;
 }
 
+struct key_and_file {
+	const struct key *key;
+	const struct disk_file *file;
+};
+
+static bool is_in_file(const struct map_node *node, const void *wanted)
+{
+	const struct entry *e = (const void *)((const char *)node - offsetof(struct entry, node));
+	const struct key_and_file *w = wanted;
+
+	return key_same(&e->key, w->key) && entry_file_locked(e) == w->file;
+}
+
+bool index_remove_file(struct index *x, const struct key *key, const struct disk_file *file)
+{
+	struct shard *s = shard_of(x, key);
+	struct key_and_file w = {key, file};
+	struct map_node *node;
+	struct entry *e = NULL;
+
+	pthread_mutex_lock(&s->lock);
+	node = map_find(&s->published, key_hash(key), is_in_file, &w);
+	if (node) {
+		e = entry_of(node);
+		take_out(s, e);
+	}
+	pthread_mutex_unlock(&s->lock);
+	if (e)
+		removed(x, e);
+	return node != NULL;
+}
+
 unsigned index_purge(struct index *x, const struct key *key)
 {
 	struct shard *s = shard_of(x, key);

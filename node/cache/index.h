@@ -92,6 +92,8 @@ bool index_publish(struct index *, struct entry *);
 struct entry *index_mark(struct index *, const struct key *, mono_us until);
 /* False when it was not there. */
 bool index_remove(struct index *, struct entry *);
+/* The entry whose body is in this file, if it is published. */
+bool index_remove_file(struct index *, const struct key *, const struct disk_file *);
 /* All variants, also those still coming. How many published ones went. */
 unsigned index_purge(struct index *, const struct key *);
 

@@ -15,6 +15,7 @@ struct store;
 struct store_counts {
 	uint64_t used, size; /* bytes, fills included */
 	uint64_t entries, evicted;
+	uint64_t open_files; /* of the entries: those whose body is in a file of the disk tier */
 };
 
 struct store_ops {

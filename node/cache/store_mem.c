@@ -5,6 +5,7 @@
 
 #include "node/base/check.h"
 #include "node/base/mem.h"
+#include "node/cache/disk_file.h"
 
 struct store_mem {
 	struct store store;
@@ -13,6 +14,7 @@ struct store_mem {
 	_Atomic uint64_t used, size;
 	pthread_mutex_t lock; /* guards the rest */
 	struct evict_line line;
+	struct evict_line files; /* whose body is in a file */
 };
 
 #define STORE_MEM_MAGIC 0x5703e3e3
@@ -30,38 +32,64 @@ static struct entry *entry_of(struct evict_item *item)
 	return (struct entry *)(void *)((char *)item - offsetof(struct entry, evict));
 }
 
-/* Under the lock: takes the entry of least weight from the line; its reference passes to the caller. NULL: nothing is kept. */
-static struct entry *pop_least(struct store_mem *m)
+/* Not under the lock. */
+static struct evict_line *line_of(struct store_mem *m, struct entry *e)
+{
+	return entry_file(e) ? &m->files : &m->line;
+}
+
+/* Under the lock: takes the entry of least weight from a line; its reference passes to the caller. NULL: nothing is there. */
+static struct entry *pop_least(struct store_mem *m, struct evict_line *line)
 {
 	struct evict_item *item;
 
-	while ((item = evict_first(&m->line)) != NULL) {
+	while ((item = evict_first(line)) != NULL) {
 		struct entry *e = entry_of(item);
 		uint32_t hits = atomic_exchange_explicit(&e->hits, 0, memory_order_relaxed);
 
 		if (hits) { /* worth more than when it was weighed; hits are 0 now, so this ends */
-			evict_again(&m->line, item, hits);
+			evict_again(line, item, hits);
 			continue;
 		}
-		evict_out(&m->line, item);
+		evict_out(line, item);
 		atomic_fetch_sub(&m->used, item->bytes);
 		return e;
 	}
 	return NULL;
 }
 
-static bool evict_one(struct store_mem *m)
+/* Takes the reference; false when there is none. */
+static bool put_out(struct store_mem *m, struct entry *e)
 {
-	struct entry *e;
-
-	pthread_mutex_lock(&m->lock);
-	e = pop_least(m);
-	pthread_mutex_unlock(&m->lock);
 	if (!e)
 		return false;
 	index_remove(m->index, e);
 	entry_unref(&e);
 	return true;
+}
+
+/* What is in files is small here, and costs a look at the disk when it is asked for again: it goes when there is nothing else. */
+static bool evict_one(struct store_mem *m)
+{
+	struct entry *e;
+
+	pthread_mutex_lock(&m->lock);
+	e = pop_least(m, &m->line);
+	if (!e)
+		e = pop_least(m, &m->files);
+	pthread_mutex_unlock(&m->lock);
+	return put_out(m, e);
+}
+
+static void close_files(struct store_mem *m)
+{
+	struct entry *e;
+
+	do {
+		pthread_mutex_lock(&m->lock);
+		e = evict_count(&m->files) > STORE_MEM_FILES ? pop_least(m, &m->files) : NULL;
+		pthread_mutex_unlock(&m->lock);
+	} while (put_out(m, e));
 }
 
 static bool reserve(struct store *s, uint64_t bytes)
@@ -86,12 +114,13 @@ static void release(struct store *s, uint64_t bytes)
 static void drop(struct store *s, struct entry *e)
 {
 	struct store_mem *m = mem_of(s);
+	struct evict_line *line = line_of(m, e);
 	bool kept;
 
 	pthread_mutex_lock(&m->lock);
 	kept = evict_has(&e->evict);
 	if (kept) {
-		evict_remove(&m->line, &e->evict);
+		evict_remove(line, &e->evict);
 		atomic_fetch_sub(&m->used, e->evict.bytes);
 	}
 	pthread_mutex_unlock(&m->lock);
@@ -113,6 +142,10 @@ static void keep(struct store *s, struct entry *e, uint64_t reserved)
 {
 	struct store_mem *m = mem_of(s);
 	uint64_t charge = entry_overhead(e) + body_charge(&e->body);
+	struct evict_line *line = line_of(m, e);
+
+	if (line == &m->files)
+		charge += disk_file_memory(entry_file(e));
 
 	if (charge > reserved)
 		atomic_fetch_add(&m->used, charge - reserved);
@@ -120,10 +153,11 @@ static void keep(struct store *s, struct entry *e, uint64_t reserved)
 		atomic_fetch_sub(&m->used, reserved - charge);
 	entry_ref(e);
 	pthread_mutex_lock(&m->lock);
-	evict_insert(&m->line, &e->evict, charge);
+	evict_insert(line, &e->evict, charge);
 	pthread_mutex_unlock(&m->lock);
 	if (!still_published(e)) /* purged between being published and being kept */
 		drop(s, e);
+	close_files(m);
 	reserve(s, 0); /* the head may have been the last straw */
 }
 
@@ -142,7 +176,8 @@ static struct store_counts counts(struct store *s)
 	struct store_counts c = {.used = atomic_load(&m->used), .size = atomic_load(&m->size)};
 
 	pthread_mutex_lock(&m->lock);
-	c.entries = evict_count(&m->line);
+	c.open_files = evict_count(&m->files);
+	c.entries = evict_count(&m->line) + c.open_files;
 	c.evicted = m->line.evicted;
 	pthread_mutex_unlock(&m->lock);
 	return c;
@@ -152,8 +187,9 @@ static void mem_store_free(struct store *s)
 {
 	struct store_mem *m = mem_of(s);
 
-	CHECK_THAT(evict_first(&m->line) == NULL); /* index_free has dropped them all */
+	CHECK_THAT(!evict_first(&m->line) && !evict_first(&m->files)); /* index_free has dropped them all */
 	evict_line_fini(&m->line);
+	evict_line_fini(&m->files);
 	pthread_mutex_destroy(&m->lock);
 	m->magic = 0;
 	free(m);
@@ -179,6 +215,7 @@ struct store *store_mem_new(uint64_t size_bytes, const struct evict_policy *poli
 	atomic_store(&m->size, size_bytes);
 	pthread_mutex_init(&m->lock, NULL);
 	evict_line_init(&m->line, policy);
+	evict_line_init(&m->files, &evict_lru);
 	return &m->store;
 }
 

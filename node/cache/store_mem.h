@@ -9,6 +9,10 @@
 #include "node/cache/index.h"
 #include "node/cache/store.h"
 
+/* Of entries whose body is in a file of the disk tier there are so many at the most: each keeps a file open. The one that has been asked for
+ * least recently goes first; its object stays on the disk. */
+#define STORE_MEM_FILES 2048
+
 /* The index that entries are taken from when they are evicted has to be given before the first reserve. */
 struct store *store_mem_new(uint64_t size_bytes, const struct evict_policy *);
 void store_mem_set_index(struct store *, struct index *);

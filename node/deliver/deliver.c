@@ -153,6 +153,14 @@ void deliver_begin(struct deliver *d, const struct deliver_ask *ask, char *room)
 		.has_body = status_has_body(ask->head->status),
 		.left = UINT64_MAX,
 	};
+	reader_begin(&d->reader, &(struct reader_ask){
+					 .entry = ask->entry,
+					 .file = ask->file,
+					 .watch = ask->watch,
+					 .loop = ask->stream->loop,
+					 .on_ready = ask->on_ready,
+					 .cookie = ask->cookie,
+				 });
 	if (length_known(d, ask))
 		d->left = whole_length(d, ask);
 	apply_conditions(d, ask, &content_range);
@@ -169,16 +177,18 @@ void deliver_begin(struct deliver *d, const struct deliver_ask *ask, char *room)
 
 /* ---- writing ---- */
 
-/* The spans of body that may go now, behind the first `used` ones; *n in all. */
+/* The spans of body that may go now, behind the first `used` ones; how many in all. -1: it is damaged. */
 static int add_body(struct deliver *d, struct span *v, int used)
 {
 	uint64_t most = d->left;
+	int n;
 
 	if (d->chunked)
 		most = d->frame_left;
 	if (!most)
 		return used;
-	return used + body_spans(&d->entry->body, &d->at, v + used, SPANS_A_TURN - used, most);
+	n = reader_spans(&d->reader, v + used, SPANS_A_TURN - used, most);
+	return n < 0 ? -1 : used + n;
 }
 
 static void took(struct deliver *d, size_t n)
@@ -192,29 +202,12 @@ static void took(struct deliver *d, size_t n)
 	n -= of_head;
 	if (!n)
 		return;
-	body_advance(&d->at, n);
+	reader_advance(&d->reader, n);
 	d->body_sent += n;
 	if (d->left != UINT64_MAX)
 		d->left -= n;
 	if (d->chunked)
 		d->frame_left -= n;
-}
-
-/* What comes before a range is passed over as it comes, so that a window, should it become one, moves on with us. */
-static bool place(struct deliver *d)
-{
-	const struct body *body = &d->entry->body;
-	uint64_t to = body_length(body);
-
-	if (d->at.pos >= d->start)
-		return true;
-	if (to > d->start)
-		to = d->start;
-	if (!d->at.chunk)
-		body_seek(body, &d->at, to);
-	else
-		body_advance(&d->at, to - d->at.pos);
-	return d->at.pos == d->start;
 }
 
 static bool push(struct deliver *d, struct span s)
@@ -226,7 +219,7 @@ static bool push(struct deliver *d, struct span s)
 /* Opens the next chunk of the coding over what has been published so far. */
 static void open_frame(struct deliver *d)
 {
-	uint64_t ready = body_length(&d->entry->body) - d->at.pos;
+	uint64_t ready = body_length(&d->entry->body) - d->reader.at.pos;
 	char line[CHUNKED_LINE_BYTES];
 
 	if (ready > FRAME_BYTES)
@@ -240,7 +233,7 @@ static void open_frame(struct deliver *d)
 static bool body_is_out(const struct deliver *d)
 {
 	if (d->left == UINT64_MAX)
-		return d->complete && d->at.pos == body_length(&d->entry->body);
+		return d->complete && d->reader.at.pos == body_length(&d->entry->body);
 	return d->left == 0;
 }
 
@@ -256,12 +249,16 @@ static enum deliver_step write_once(struct deliver *d, bool *wrote)
 	if (d->head_at < d->head_n)
 		v[n++] = span_of(d->head_text + d->head_at, d->head_n - d->head_at);
 	/* The head of a chunked body goes alone: the size line must stand between. */
-	if (d->has_body && place(d) && !(d->chunked && n))
+	if (d->has_body && reader_pass_to(&d->reader, d->start) && !(d->chunked && n))
 		n = add_body(d, v, n);
+	if (n < 0)
+		return DELIVER_DAMAGED;
+	if (reader_waits(&d->reader) && !d->sent) /* perhaps there is nothing good behind this head */
+		return DELIVER_DISK;
 	for (int i = 0; i < n; i++)
 		offered += v[i].n;
 	if (!offered)
-		return DELIVER_GROWTH;
+		return reader_waits(&d->reader) ? DELIVER_DISK : DELIVER_GROWTH;
 	took_n = stream_write(d->stream, v, n);
 	if (took_n == STREAM_AGAIN)
 		return DELIVER_WRITE;
@@ -294,7 +291,7 @@ static enum deliver_step go(struct deliver *d)
 		enum deliver_step step;
 		bool wrote;
 
-		if (d->chunked && d->head_at == d->head_n && !d->frame_left && place(d)) {
+		if (d->chunked && d->head_at == d->head_n && !d->frame_left && reader_pass_to(&d->reader, d->start)) {
 			if (stream_blocked(d->stream))
 				return DELIVER_WRITE;
 			open_frame(d);
@@ -325,6 +322,11 @@ enum deliver_step deliver_go(struct deliver *d)
 	return step;
 }
 
+void deliver_tell(struct deliver *d)
+{
+	reader_tell(&d->reader);
+}
+
 void deliver_completed(struct deliver *d)
 {
 	d->complete = true;
@@ -335,6 +337,7 @@ void deliver_end(struct deliver *d)
 	if (!d->in_room)
 		free(d->head_text);
 	d->head_text = NULL;
+	reader_end(&d->reader);
 	head_unref(&d->head);
 	entry_unref(&d->entry);
 }

@@ -125,6 +125,23 @@ static void share_stored(struct flight *f)
 	index_withdraw(f->fetcher->index, f->entry);
 }
 
+/* A new entry in place of the pending one, over the file alone: who reads the pending one goes on with it. */
+static void keep_in_file(struct flight *f)
+{
+	const struct fetcher *c = f->fetcher;
+	struct entry *e = from_disk_entry(c, f->disk.file, f->entry);
+
+	if (!e)
+		return;
+	if (f->guarded)
+		entry_admit(e, &f->who, mono_after(loop_now(c->loop), PASS_MS));
+	entry_unref(&e);
+	f->kept = true;
+	metric_add(c->metrics, METRIC_STORED, 1);
+	if (orders_denies(c->orders, f->integrity.sha256)) /* since we have looked */
+		from_disk_purge(c, &f->key);
+}
+
 static void keep(struct flight *f)
 {
 	const struct fetcher *c = f->fetcher;
@@ -172,6 +189,40 @@ static void note_digest(struct flight *f)
 	head_unref(&view.head);
 }
 
+/* Terms are settled before the head goes into the file. */
+static void go_to_disk(struct flight *f)
+{
+	f->disk.wanted = false;
+	if (!settle_terms(f) || !to_disk_begin(f))
+		fill_unstore(f);
+}
+
+static void give_back_reserved(struct flight *f)
+{
+	f->fetcher->store->ops->release(f->fetcher->store, f->reserved);
+	f->reserved = 0;
+}
+
+void fill_settled(struct flight *f, bool on_disk)
+{
+	f->settling = false;
+	if (on_disk)
+		keep_in_file(f);
+	to_disk_cancel(f);
+	index_withdraw(f->fetcher->index, f->entry);
+	give_back_reserved(f);
+	route_end(f, f->kept);
+	flight__close(f, f->post_pending);
+}
+
+/* Readers have all of it now; it stays pending, so that others find it, until all of it is in the file. */
+static void settle_on_disk(struct flight *f)
+{
+	f->post_pending = entry_end(f->entry, ENTRY_FILLED, REASON_NONE, f->fetcher->loop);
+	f->settling = true;
+	to_disk_end(f, f->integrity.sha256);
+}
+
 void fill_finish(struct flight *f)
 {
 	const struct fetcher *c = f->fetcher;
@@ -186,19 +237,22 @@ void fill_finish(struct flight *f)
 	}
 	publish_held(f);
 	reception_unpark(f);
-	fit = f->stored && settle_terms(f);
+	if (f->disk.wanted)
+		go_to_disk(f);
+	fit = f->stored && (f->disk.writer || settle_terms(f));
 	if (!fit) {
 		flight__end(f, ENTRY_FILLED, REASON_NONE);
 		return;
 	}
 	note_digest(f);
+	if (f->disk.writer) {
+		settle_on_disk(f);
+		return;
+	}
 	/* Complete first, published then, so that whoever finds it finds all of it. */
 	post_pending = entry_end(f->entry, ENTRY_FILLED, REASON_NONE, c->loop);
 	keep(f);
-	if (f->reserved) {
-		c->store->ops->release(c->store, f->reserved);
-		f->reserved = 0;
-	}
+	give_back_reserved(f);
 	route_end(f, f->kept);
 	flight__close(f, post_pending);
 }
@@ -211,8 +265,8 @@ void fill_restart(struct flight *f)
 	head_unref(&f->parked);
 	body_free(&f->entry->body);
 	memset(&f->entry->body, 0, sizeof(f->entry->body));
-	f->fetcher->store->ops->release(f->fetcher->store, f->reserved);
-	f->reserved = 0;
+	give_back_reserved(f);
+	to_disk_cancel(f);
 	integrity_fini(&f->integrity);
 	f->begun = f->digested = f->stored = false;
 	f->held = 0;
@@ -222,15 +276,22 @@ void fill_restart(struct flight *f)
 
 void fill_resume(struct flight *f, uint64_t skip)
 {
+	struct sha256 so_far = f->integrity.running;
+
 	f->skip = skip;
+	if (skip && f->digested) /* all of it is here: it was not to be believed */
+		memcpy(f->prefix, f->integrity.sha256, sizeof(f->prefix));
+	else if (skip)
+		sha256_end(&so_far, f->prefix);
+	sha256_init(&f->again);
 	fill_go_on(f);
 }
 
 /* ---- the window ---- */
 
-/* Too large, or no room: from here on it goes by. */
-static void unstore(struct flight *f)
+void fill_unstore(struct flight *f)
 {
+	to_disk_cancel(f);
 	f->stored = false;
 	index_withdraw(f->fetcher->index, f->entry);
 	if (f->parked && !f->proof.wanted) /* nor can anybody wait for its end */
@@ -245,11 +306,11 @@ static uint64_t window_room(struct flight *f)
 	uint64_t length = body_length(&f->entry->body), ahead, freed;
 
 	if (f->stored)
-		return NOBODY_READS - 1;
+		return f->disk.writer ? to_disk_window(f) : NOBODY_READS - 1;
 	r = entry_readers(f->entry, false);
 	if (r.n == 0)
 		return NOBODY_READS;
-	freed = body_trim(&f->entry->body, r.slowest);
+	freed = entry_trim(f->entry, r.slowest);
 	if (freed > f->reserved)
 		freed = f->reserved;
 	f->fetcher->store->ops->release(f->fetcher->store, freed);
@@ -260,9 +321,22 @@ static uint64_t window_room(struct flight *f)
 
 /* ---- moving on ---- */
 
-static bool too_large(const struct flight *f, uint64_t length)
+static bool is_too_large(const struct flight *f)
 {
-	return length > f->policy->cache.memory_max_object || length > f->policy->cache.max_object;
+	uint64_t length = fill_here(f), most = f->policy->cache.max_object;
+
+	if (!f->disk.wanted && !f->disk.writer && f->policy->cache.memory_max_object < most)
+		most = f->policy->cache.memory_max_object;
+	return length > most;
+}
+
+/* To the disk, if that is possible; else it goes by. */
+static void leave_memory(struct flight *f)
+{
+	if (!f->disk.writer && !f->parked && to_disk_may(f, f->expected))
+		f->disk.wanted = true;
+	else
+		fill_unstore(f);
 }
 
 /* Room for the next bytes; NULL: there is no memory at all. */
@@ -278,8 +352,8 @@ static char *next_room(struct flight *f, size_t *room)
 		f->reserved += charged;
 		return p;
 	}
-	if (f->stored)
-		unstore(f);
+	if (f->stored && !f->disk.writer && (!f->disk.wanted || f->parked)) /* what goes to the disk has but a window here */
+		leave_memory(f);
 	return p;
 }
 
@@ -297,6 +371,11 @@ static bool is_judged(const struct flight *f)
 static size_t holds(const struct flight *f, uint64_t length)
 {
 	return (is_judged(f) || f->proof.wanted) && (f->expected == UINT64_MAX || length == f->expected);
+}
+
+static bool may_go_to_disk(const struct flight *f)
+{
+	return f->disk.wanted && !f->parked && body_length(&f->entry->body) >= PATHCLASS_FIRST_BYTES;
 }
 
 static void count_bytes(struct flight *f, size_t n)
@@ -354,28 +433,13 @@ static enum fill_step ended(struct flight *f)
 	return FILL_FAILED;
 }
 
-/* Are these the bytes that are here, from `at` on? Those that are held stand behind the published ones. */
-static bool same_as_here(struct flight *f, uint64_t at, const char *p, size_t n)
+/* The file may have them, or nothing any more: but their sum is known. */
+static bool is_same_again(struct flight *f)
 {
-	const struct body *body = &f->entry->body;
-	uint64_t published = body_length(body), charged = 0;
-	struct body_at from = {0};
-	struct span v[4];
-	size_t room;
-	int k;
+	uint8_t digest[SHA256_BYTES];
 
-	while (n && at < published) {
-		body_seek(body, &from, at);
-		k = body_spans(body, &from, v, 4, n);
-		for (int i = 0; i < k; i++) {
-			if (memcmp(v[i].p, p, v[i].n) != 0)
-				return false;
-			p += v[i].n;
-			at += v[i].n;
-			n -= v[i].n;
-		}
-	}
-	return !n || *body_room(&f->entry->body, f->expected, &room, &charged) == *p;
+	sha256_end(&f->again, digest);
+	return memcmp(digest, f->prefix, sizeof(digest)) == 0;
 }
 
 /* Bytes that are here already come once more, from elsewhere. */
@@ -398,14 +462,15 @@ static enum fill_step compare_once(struct flight *f, uint64_t budget)
 		return FILL_FAILED;
 	}
 	count_bytes(f, (size_t)n);
-	if (!same_as_here(f, fill_here(f) - f->skip, again, (size_t)n)) {
+	sha256_add(&f->again, again, (size_t)n);
+	f->skip -= (size_t)n;
+	if (f->skip)
+		return FILL_MORE;
+	if (!is_same_again(f)) {
 		sibling_lied(f);
 		flight__failed(f, REASON_INTEGRITY, "what broke off in the middle is another body now");
 		return FILL_FAILED;
 	}
-	f->skip -= (size_t)n;
-	if (f->skip)
-		return FILL_MORE;
 	f->proof.wanted = false; /* all of it has come from above */
 	sibling_done(f, true);
 	return fill_here(f) == f->expected ? FILL_DONE : FILL_MORE;
@@ -463,8 +528,10 @@ static enum fill_step fill_once(struct flight *f, uint64_t budget)
 		flight__failed(f, REASON_REPLY_TOO_LARGE, NULL);
 		return FILL_FAILED;
 	}
-	if (f->stored && too_large(f, length))
-		unstore(f);
+	if (f->stored && is_too_large(f))
+		leave_memory(f);
+	if (may_go_to_disk(f))
+		go_to_disk(f);
 	/* All is there: the end needs no further read, which would only find the link silent. Behind a sibling's body comes its
 	 * digest. */
 	return f->expected != UINT64_MAX && length == f->expected && f->way != FLIGHT_SIBLING ? FILL_DONE : FILL_MORE;
@@ -507,6 +574,7 @@ void fill_go_on(struct flight *f)
 		fill_finish(f);
 		return;
 	}
+	to_disk_feed(f);
 	if (!waits_whole(f))
 		entry_grown(f->entry, loop);
 	if (step == FILL_MORE)

@@ -10,7 +10,7 @@
 
 static void flight_free(struct flight *f)
 {
-	CHECK_THAT(!f->dial && !f->exchange);
+	CHECK_THAT(!f->dial && !f->exchange && !f->disk.file);
 	if (f->sibling.pause.loop)
 		timer_fini(&f->sibling.pause);
 	loop_defer_cancel(f->fetcher->loop, &f->job);
@@ -40,7 +40,7 @@ static void on_readers(void *arg)
 	struct flight *f = arg;
 
 	CHECK(f, FLIGHT_MAGIC);
-	if (f->ended) {
+	if (f->ended || f->settling) {
 		f->post_pending = false;
 		flight__free_if_done(f);
 		return;
@@ -105,9 +105,14 @@ void flight__end(struct flight *f, enum entry_outcome outcome, enum reason why)
 	const struct fetcher *c = f->fetcher;
 
 	CHECK_THAT(!f->ended);
+	if (f->settling) { /* the entry has had its end */
+		fill_settled(f, false);
+		return;
+	}
 	loop_defer_cancel(c->loop, &f->job);
 	dial_cancel(&f->dial);
 	exchange_cancel(&f->exchange);
+	to_disk_cancel(f);
 	route_end(f, false);
 	index_withdraw(c->index, f->entry);
 	if (f->reserved) {

@@ -8,6 +8,7 @@
 #include "node/fetch/flight.h"
 #include "node/fetch/hostmood.h"
 #include "node/fetch/integrity.h"
+#include "node/fetch/to_disk.h"
 #include "node/link/exchange.h"
 #include "node/link/nodelink.h"
 #include "peer/peer_link.h"
@@ -125,6 +126,11 @@ struct flight {
 	struct integrity integrity;
 	bool begun;    /* a head has come and was taken: what comes from elsewhere has to go on with the same body */
 	uint64_t skip; /* bytes that come once more: to be compared with those that are here */
+	/* Of those: what they have to hash to, and what they hash to so far (the window may have left them behind). */
+	uint8_t prefix[SHA256_BYTES];
+	struct sha256 again;
+	struct to_disk disk;
+	bool settling; /* the body is complete, and so is the entry; the end of its file is awaited */
 	size_t held;   /* bytes behind the published ones that wait for what integrity says: 0 or 1 */
 	bool stored, guarded;
 	bool kept;     /* published */
@@ -226,6 +232,10 @@ void fill_finish(struct flight *);
 /* Everything that is here is forgotten: nobody has seen any of it. */
 void fill_restart(struct flight *);
 uint64_t fill_here(const struct flight *);
+/* It is not kept any more: from here on it goes by. */
+void fill_unstore(struct flight *);
+/* All of it is on the disk; or it is not, and will not be. */
+void fill_settled(struct flight *, bool on_disk);
 /* Readers have left or moved on: go on, or give up (cache.quick_abort). */
 void fill_readers_changed(struct flight *);
 

@@ -49,6 +49,24 @@ static bool copy_body(const struct fetcher *c, struct entry *e, const char *byte
 	return true;
 }
 
+struct entry *from_disk_entry(const struct fetcher *c, struct disk_file *file, struct entry *pending)
+{
+	struct entry *e = entry_of(c, file);
+
+	entry_set_file(e, file);
+	body_set_length(&e->body, disk_file_length(file));
+	entry_end(e, ENTRY_FILLED, REASON_NONE, c->loop);
+	if (!index_publish_for(c->index, e, pending)) {
+		entry_unref(&e);
+		return NULL;
+	}
+	c->store->ops->keep(c->store, e, 0);
+	/* Evicted, purged, or denied, before the index knew of it. */
+	if (!disk_file_is_kept(file) || orders_denies(c->orders, disk_file_digest(file)))
+		index_remove(c->index, e);
+	return e;
+}
+
 /* The published entry, with a reference; NULL: no room, or it was purged while it was read. `pending`: whose place it takes, or NULL. */
 static struct entry *publish(const struct fetcher *c, struct disk_file *file, const char *bytes, size_t n,
 			     struct entry *pending)
@@ -76,7 +94,7 @@ no:
 
 /* ---- at once ---- */
 
-struct entry *from_disk_now(const struct fetcher *c, const struct index_ask *ask)
+struct entry *from_disk_now(const struct fetcher *c, const struct index_ask *ask, uint64_t memory_max_object)
 {
 	struct disk_file *file = NULL;
 	struct entry *e = NULL;
@@ -86,7 +104,9 @@ struct entry *from_disk_now(const struct fetcher *c, const struct index_ask *ask
 	if (!c->disk || !disk_has(c->disk, &ask->key) || disk_find_now(c->disk, ask, &file) != DISK_FILE)
 		return NULL;
 	bytes = disk_file_small(file, &n);
-	if (bytes)
+	if (disk_file_length(file) > memory_max_object)
+		e = from_disk_entry(c, file, NULL);
+	else if (bytes)
 		e = publish(c, file, bytes, n, NULL);
 	disk_file_unref(&file);
 	return e;
@@ -137,6 +157,18 @@ static void read_body(void *arg)
 	l->good = at == l->n;
 }
 
+/* Takes the entry; NULL: it was not good. */
+static void loaded(struct flight *f, struct entry *e)
+{
+	bool there = e != NULL;
+
+	entry_unref(&e);
+	if (there)
+		flight__end(f, ENTRY_LOADED, REASON_NONE);
+	else
+		route_on(f);
+}
+
 static void on_body(void *arg)
 {
 	struct loading *l = arg;
@@ -147,17 +179,13 @@ static void on_body(void *arg)
 	f->disk_jobs--;
 	if (!f->ended && l->good)
 		e = publish(f->fetcher, l->file, l->bytes, l->n, f->entry);
+	if (!f->ended && l->good && !e) /* there is no room in memory */
+		e = from_disk_entry(f->fetcher, l->file, f->entry);
 	loading_free(l);
-	if (f->ended) {
+	if (f->ended)
 		flight__free_if_done(f);
-		return;
-	}
-	if (!e) {
-		route_on(f);
-		return;
-	}
-	entry_unref(&e);
-	flight__end(f, ENTRY_LOADED, REASON_NONE);
+	else
+		loaded(f, e);
 }
 
 static void load(struct flight *f, struct disk_file *file)
@@ -188,8 +216,8 @@ static void on_found(void *cookie, struct disk_file *file)
 	} else if (file && disk_file_length(file) <= f->policy->cache.memory_max_object) {
 		load(f, file);
 	} else {
+		loaded(f, file ? from_disk_entry(f->fetcher, file, f->entry) : NULL);
 		disk_file_unref(&file);
-		route_on(f);
 	}
 }
 

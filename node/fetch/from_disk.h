@@ -1,8 +1,9 @@
 /* from_disk: what is on this node's own disk, brought back into the index before anybody else is asked.
  *
- * An object is read whole, and published in the memory tier once all its sums have proven good: so a damaged one is a miss, and nobody has
- * seen a byte of it. Whether it is fresh is for the request to see, as with anything that is published. What is too large for memory is not
- * on the disk either.
+ * An object that memory takes is read whole, and published in the memory tier once all its sums have proven good: so a damaged one is a miss,
+ * and nobody has seen a byte of it. A larger one is published as it lies there, its head and end checked and its file open: it is read,
+ * and each piece of it checked, when it is sent (cache/reader.h). Whether it is fresh is for the request to see, as with anything that is
+ * published.
  *
  * On the fetcher's loop. */
 #ifndef NODE_FETCH_FROM_DISK_H
@@ -10,9 +11,12 @@
 
 #include "node/fetch/flight.h"
 
-/* Without waiting: the published entry for this request, with a reference. NULL: nothing there; or not in the page cache or too large to
- * be read at once: a flight will (flight_start looks there first). */
-struct entry *from_disk_now(const struct fetcher *, const struct index_ask *);
+/* Without waiting: the published entry for this request, with a reference. NULL: nothing there; or not in the page cache, or to be read
+ * into memory but not at once: a flight will (flight_start looks there first). */
+struct entry *from_disk_now(const struct fetcher *, const struct index_ask *, uint64_t memory_max_object);
+
+/* An entry over the file alone, published; `pending`: whose place it takes, or NULL. With a reference. NULL: it was purged meanwhile. */
+struct entry *from_disk_entry(const struct fetcher *, struct disk_file *, struct entry *pending);
 
 /* A published response is kept on the disk, too, if there is one, and as far as it can keep up. */
 void from_disk_keep(const struct fetcher *, struct entry *);

@@ -184,6 +184,16 @@ static void take_rest(struct flight *f, const struct http1_response *r)
 	flight__failed(f, REASON_UPSTREAM_CUT, "in the middle of the body, and it is another one now");
 }
 
+/* In memory, or on the disk: then that is noted. */
+static bool may_be_kept(struct flight *f, const struct http1_response *r)
+{
+	if (!r->length_known ||
+	    (r->length <= f->policy->cache.memory_max_object && r->length <= f->policy->cache.max_object))
+		return true;
+	f->disk.wanted = to_disk_may(f, r->length);
+	return f->disk.wanted;
+}
+
 static bool succeeded(int status)
 {
 	return status >= 200 && status < 400;
@@ -192,7 +202,7 @@ static bool succeeded(int status)
 void reception_take(struct flight *f, const struct http1_response *r)
 {
 	const struct fetcher *c = f->fetcher;
-	uint64_t limit = f->policy->limits.reply_body, most = f->policy->cache.memory_max_object;
+	uint64_t limit = f->policy->limits.reply_body;
 	struct entry_terms terms = {0};
 	enum fresh_why why = FRESH_WHY_METHOD;
 	enum fresh_store verdict = FRESH_STORE_NO;
@@ -235,8 +245,7 @@ void reception_take(struct flight *f, const struct http1_response *r)
 	f->guarded = terms.guarded = is_for_credentials(f, verdict);
 	terms.shared =
 		verdict != FRESH_STORE_NO || (f->store && why == FRESH_WHY_USELESS && !f->facts.has_authorization);
-	terms.stored = verdict != FRESH_STORE_NO &&
-		       !(r->length_known && (r->length > most || r->length > f->policy->cache.max_object));
+	terms.stored = verdict != FRESH_STORE_NO && may_be_kept(f, r);
 	if (f->answer.has_set_cookie && !terms.stored) /* the field stays in the head: it is for one alone */
 		terms.shared = false;
 	terms.joinable = terms.stored;

@@ -380,6 +380,14 @@ static void note_conditional_hit(struct request *r)
 	r->result = hdr_has(&r->head->fields, HDR_IF_NONE_MATCH) ? ACCESSLOG_TCP_INM_HIT : ACCESSLOG_TCP_IMS_HIT;
 }
 
+static void on_disk_ready(void *cookie)
+{
+	struct request *r = cookie;
+
+	CHECK(r, REQUEST_MAGIC);
+	answer_go_on(r);
+}
+
 void answer_entry(struct request *r, const struct entry_view *view)
 {
 	struct server *s = r->server;
@@ -389,6 +397,10 @@ void answer_entry(struct request *r, const struct entry_view *view)
 		.stream = r->client->stream,
 		.entry = r->entry,
 		.head = view->head,
+		.file = view->file,
+		.watch = &r->watch,
+		.on_ready = on_disk_ready,
+		.cookie = r,
 		.request = r->head,
 		.conditions = !r->private,
 		.keep_alive = r->keep_alive,
@@ -419,6 +431,25 @@ static unsigned reads_wanted(const struct request *r)
 	return r->upload.active && !r->upload.done ? (unsigned)STREAM_READ : 0;
 }
 
+/* Nothing of it has gone out: the client gets it from elsewhere, and never hears of this. */
+static void answer_anew(struct request *r)
+{
+	deliver_end(&r->deliver);
+	r->delivering = false;
+	head_unref(&r->view.head);
+	lookup_damaged(r);
+}
+
+static void damaged(struct request *r)
+{
+	if (!r->kept)
+		request__keep(r);
+	if (r->deliver.sent == 0)
+		answer_anew(r);
+	else
+		client_close(r->client, STREAM_CUT);
+}
+
 void answer_go_on(struct request *r)
 {
 	uint64_t before = r->deliver.sent;
@@ -435,11 +466,14 @@ void answer_go_on(struct request *r)
 		client_close(r->client, STREAM_CUT);
 		return;
 	}
+	if (step == DELIVER_DAMAGED) {
+		damaged(r);
+		return;
+	}
 	if (!r->kept)
 		request__keep(r);
-	if (r->watch.entry)
-		entry_watch_advance(&r->watch, r->deliver.at.pos);
-	if (step == DELIVER_GROWTH) {
+	deliver_tell(&r->deliver);
+	if (step == DELIVER_GROWTH || step == DELIVER_DISK) {
 		client_expect_within(r->client, 0);
 		client_want(r->client, STREAM_READ); /* a reset shows itself to a reader only */
 		return;

@@ -1,6 +1,7 @@
 /* Where the answer comes from: what is stored and good, else a flight, joined or begun. */
 #include "node/base/check.h"
 #include "node/cache/disk.h"
+#include "node/cache/disk_file.h"
 #include "node/cache/orders.h"
 #include "node/fetch/from_disk.h"
 #include "node/fetch/hostmood.h"
@@ -246,10 +247,14 @@ static bool only_if_cached(const struct request *r)
 
 static void serve_stored(struct request *r, struct entry *e, struct entry_view *view, enum accesslog_result result)
 {
+	struct disk_file *file = view->file;
+
 	r->entry = entry_ref(e);
 	r->cached = true;
-	r->result = r->loaded && result == ACCESSLOG_TCP_MEM_HIT ? ACCESSLOG_TCP_HIT : result;
+	r->result = (r->loaded || file) && result == ACCESSLOG_TCP_MEM_HIT ? ACCESSLOG_TCP_HIT : result;
 	atomic_fetch_add_explicit(&e->hits, 1, memory_order_relaxed);
+	if (file)
+		disk_file_hit(file);
 	answer_entry(r, view);
 }
 
@@ -330,8 +335,12 @@ static void not_found(struct request *r, enum request_fwd fwd)
 		return;
 	}
 	if (r->head->method == METHOD_HEAD && !r->here_only) {
-		pass(r, fwd);
-		return;
+		if (r->look_only || !is_on_disk(r)) {
+			pass(r, fwd);
+			return;
+		}
+		r->look_only = true;
+		r->here_only = REASON_ONLY_IF_CACHED;
 	}
 	entry_unref(&r->stale);
 	r->stale_on_error = false;
@@ -373,7 +382,7 @@ static void lookup(struct request *r)
 	}
 	e = index_lookup(s->fetcher.index, &r->ask, loop_now(s->loop), &other_variant);
 	if (!e && !r->refresh) {
-		e = from_disk_now(&s->fetcher, &r->ask);
+		e = from_disk_now(&s->fetcher, &r->ask, r->policy->cache.memory_max_object);
 		r->loaded = e != NULL;
 	}
 	if (!e && range_goes_alone(r) && !is_on_disk(r)) {
@@ -451,6 +460,15 @@ static void look_again(struct request *r)
 	lookup(r);
 }
 
+void lookup_damaged(struct request *r)
+{
+	index_remove(r->server->fetcher.index, r->entry);
+	r->cached = r->private = r->not_modified = r->looked_up_hit = r->loaded = false;
+	r->why = FRESH_WHY_EXPLICIT;
+	r->result = ACCESSLOG_TCP_MISS;
+	look_again(r);
+}
+
 static void serve_stale(struct request *r, enum fresh_why why)
 {
 	struct entry_view view;
@@ -498,6 +516,11 @@ static void ended_without(struct request *r, const struct entry_view *view)
 	}
 	if (view->why == REASON_NONE) /* an upgrade: upload.c has it */
 		return;
+	if (r->look_only) { /* it is not there after all */
+		r->here_only = REASON_NONE;
+		look_again(r);
+		return;
+	}
 	/* The one who began has left, and the flight with it; or wanted nothing from elsewhere. */
 	if (r->joined && (view->why == REASON_ABORTED || (view->why == REASON_ONLY_IF_CACHED && !r->here_only))) {
 		look_again(r);

@@ -50,8 +50,9 @@ struct request {
 	bool refresh; /* a child's operator wants it anew, whatever is stored */
 	bool only;    /* a child's hedge: it may find something, but not have it fetched */
 	bool joined, private, cached, looked_up_hit, alone, stale_on_error, not_modified, failed;
-	bool ours;   /* answered by this node in its own name (doctor.h) */
-	bool loaded; /* it was brought from disk for us */
+	bool ours;      /* answered by this node in its own name (doctor.h) */
+	bool loaded;    /* it was brought from disk for us */
+	bool look_only; /* HEAD of what is on disk: whatever else there is goes its own way */
 	unsigned rounds;
 	enum reason
 		here_only; /* why it is not to be had from elsewhere (only-if-cached, offline); REASON_NONE: it may */
@@ -87,6 +88,8 @@ void lookup_progress(struct request *);
 void lookup_show_sign(struct request *);
 /* r->patience is over. */
 void lookup_lose_patience(struct request *);
+/* What was to be served has proven damaged, before a byte of it went out: looks again. */
+void lookup_damaged(struct request *);
 void lookup_leave(struct request *); /* lets go of entry, watch and flight */
 
 /* answer.c */

@@ -64,6 +64,24 @@ static void assert_line(const char *text, const char *line)
 	fail_msg("no line '%s' in:\n%s", line, text);
 }
 
+static void the_tier_on_disk(void **state)
+{
+	const struct disk_counts counts = {.objects = 3, .used = 1, .free_on_disk = 4, .floor = 5, .dropped_busy = 11};
+	struct statsjson_gauges g = gauges;
+	const char *text = text_of(*state, &g);
+
+	assert_null(strstr(text, "pmcache_disk_store"));
+	g.disk = &counts;
+	text = text_of(*state, &g);
+	assert_line(text, "# TYPE pmcache_disk_store_bytes gauge");
+	assert_line(text, "pmcache_disk_store_bytes 1");
+	assert_line(text, "pmcache_disk_store_objects 3");
+	assert_line(text, "pmcache_disk_store_free_bytes 4");
+	assert_line(text, "pmcache_disk_store_floor_bytes 5");
+	assert_line(text, "# TYPE pmcache_disk_writes_dropped_busy_total counter");
+	assert_line(text, "pmcache_disk_writes_dropped_busy_total 11");
+}
+
 static void what_is_not_a_counter(void **state)
 {
 	const char *text = text_of(*state, &gauges);
@@ -171,10 +189,12 @@ static void the_largest_values_fit(void **state)
 	struct statsjson_gauges g = gauges;
 	struct rows *r = *state;
 	char version[256];
+	const struct disk_counts most = {.objects = UINT64_MAX, .used = UINT64_MAX, .floor = UINT64_MAX};
 
 	memset(version, '"', 255);
 	version[255] = '\0';
 	g.version = version;
+	g.disk = &most;
 	g.memory_used_bytes = g.memory_limit_bytes = g.objects = UINT64_MAX;
 	g.began = g.ca_not_after = INT64_MAX;
 	for (int i = 0; i < METRIC_COUNT; i++)
@@ -392,6 +412,7 @@ static void odd_and_long_names_fit(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(the_tier_on_disk, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(what_is_not_a_counter, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(every_counter_is_there_with_help_and_type, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(each_name_stands_in_one_block, set_up, tear_down),

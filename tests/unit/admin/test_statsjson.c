@@ -53,13 +53,41 @@ static const char *text_of(struct rows *r, const struct statsjson_gauges *g, cha
 	return out;
 }
 
+static void the_tier_on_disk(void **state)
+{
+	char out[STATSJSON_MAX + 1];
+	const struct disk_counts counts = {
+		.objects = 3,
+		.used = 1,
+		.size = 2,
+		.free_on_disk = 4,
+		.floor = 5,
+		.evicted = 6,
+		.quarantined = 7,
+		.writes = 8,
+		.write_failures = 9,
+		.read_failures = 10,
+		.dropped_writes = 12,
+		.dropped_busy = 11,
+		.read_only = true,
+	};
+	struct statsjson_gauges g = gauges;
+
+	g.disk = &counts;
+	text_of(*state, &g, out);
+	assert_non_null(strstr(
+		out, "\"disk\":{\"used_bytes\":1,\"limit_bytes\":2,\"objects\":3,\"free_bytes\":4,\"floor_bytes\":5,"
+		     "\"loading\":0,\"read_only\":1,\"writes\":8,\"dropped_writes\":12,\"dropped_busy\":11,"
+		     "\"write_errors\":9,\"read_errors\":10,\"evicted\":6,\"quarantined\":7},\"ca_not_after\""));
+}
+
 static void nothing_yet(void **state)
 {
 	char out[STATSJSON_MAX + 1],
 		want[] =
 			"{\"node\":\"edge\\\"1\",\"version\":\"1.2.3\",\"boot\":\"0000000000001234\",\"time\":\"2026-11-23T13:44:58.122Z\","
 			"\"uptime_s\":12,\"loops\":2,\"memory\":{\"used_bytes\":111,\"limit_bytes\":222,"
-			"\"objects\":3},\"ca_not_after\":\"2024-02-29T00:00:00.000Z\",\"hits\":0,"
+			"\"objects\":3},\"disk\":null,\"ca_not_after\":\"2024-02-29T00:00:00.000Z\",\"hits\":0,"
 			"\"hit_ratio\":null,\"byte_hit_ratio\":null,\"tally\":{\"eligible\":0,\"sources\":{\"local_hit\":0,";
 	size_t n;
 
@@ -135,10 +163,18 @@ static void the_largest_values_fit(void **state)
 	struct statsjson_gauges g = gauges;
 	struct rows *r = *state;
 	char out[STATSJSON_MAX + 1], name[256];
+	struct disk_counts most = {.objects = UINT64_MAX,
+				   .used = UINT64_MAX,
+				   .size = UINT64_MAX,
+				   .free_on_disk = UINT64_MAX,
+				   .floor = UINT64_MAX,
+				   .evicted = UINT64_MAX,
+				   .dropped_writes = UINT64_MAX};
 
 	memset(name, 1, 255);
 	name[255] = '\0';
 	g.node = name;
+	g.disk = &most;
 	for (int i = 0; i < METRIC_COUNT; i++)
 		metric_add(&r->a, (enum metric)i, UINT64_MAX);
 	r->v[1] = &r->a;
@@ -163,6 +199,7 @@ static void no_ca(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(the_tier_on_disk, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(nothing_yet, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(sums_and_ratios, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(where_answers_came_from, set_up, tear_down),

@@ -558,8 +558,8 @@ static void a_range_ahead_moves_with_the_body(void **state)
 	begin(&s, &d, false, true);
 	for (uint64_t n = 0; n < 400000; n += 50000) {
 		assert_int_equal(deliver_go(&d), DELIVER_GROWTH);
-		assert_int_equal(d.at.pos, n);
-		body_trim(&s.entry->body, d.at.pos);
+		assert_int_equal(d.reader.at.pos, n);
+		body_trim(&s.entry->body, d.reader.at.pos);
 		grow(&s, 50000);
 	}
 	assert_int_equal(drive(&s, &d, 500000, 9), DELIVER_DONE);
