@@ -95,7 +95,7 @@ struct node {
 	struct work *work; /* NULL, as is the next: there is no tier on disk */
 	struct disk *disk;
 	struct orders *orders;
-	struct scrub *scrub; /* NULL: there is no disk; on the first lane's loop */
+	struct scrub *scrub;            /* NULL: there is no disk; on the first lane's loop */
 	struct disk_counts disk_counts; /* of lane 0: as they were shown last */
 	struct hostmoods *moods;
 	struct recalls *recalls;

@@ -352,7 +352,8 @@ static char *next_room(struct flight *f, size_t *room)
 		f->reserved += charged;
 		return p;
 	}
-	if (f->stored && !f->disk.writer && (!f->disk.wanted || f->parked)) /* what goes to the disk has but a window here */
+	if (f->stored && !f->disk.writer &&
+	    (!f->disk.wanted || f->parked)) /* what goes to the disk has but a window here */
 		leave_memory(f);
 	return p;
 }

@@ -181,8 +181,9 @@ static void json_digest(void **state)
 	uint8_t digest[32] = {0xab, [31] = 0x01};
 
 	l.digest = digest;
-	assert_non_null(strstr(one(*state, &l, ACCESSLOG_JSON, false, true),
-			       ",\"digest\":\"ab00000000000000000000000000000000000000000000000000000000000001\",\"id\":"));
+	assert_non_null(
+		strstr(one(*state, &l, ACCESSLOG_JSON, false, true),
+		       ",\"digest\":\"ab00000000000000000000000000000000000000000000000000000000000001\",\"id\":"));
 }
 
 static void json_headers(void **state)
