@@ -130,10 +130,10 @@ def test_what_cannot_be_read_is_fetched_again_within_the_request(make, broken, b
     edge.get(o.url(PATH))
     await_kept(edge, 1)
     assert edge.get(o.url(PATH)).x_cache == "HIT"
+    faults.reads_to_fail = 1
     faults.read_errno = "EIO"
     r = edge.get(o.url(PATH))
     assert r.status == 200 and r.body == body and o.count() == 2
-    faults.read_errno = 0
     shown = of_disk(edge)
     assert shown["read_errors"] >= 1 and shown["quarantined"] == 1
     eventually("and kept anew", lambda: edge.get(o.url(PATH)).x_cache == "HIT")

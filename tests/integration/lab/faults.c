@@ -15,6 +15,7 @@ struct faults {
 	_Atomic int32_t write_errno, read_errno; /* 0: none */
 	_Atomic int32_t writes_stuck, reads_stuck, cold;
 	_Atomic int32_t writes_waiting, reads_waiting; /* how many are stuck */
+	_Atomic int32_t reads_to_fail;                 /* so many, then none; 0: all */
 	_Atomic int64_t wall_step_s;
 };
 
@@ -50,6 +51,15 @@ static ssize_t fail(int err)
 	return -1;
 }
 
+static int32_t read_fault(void)
+{
+	int32_t err = now->read_errno;
+
+	if (err && now->reads_to_fail && --now->reads_to_fail == 0)
+		now->read_errno = 0;
+	return err;
+}
+
 ssize_t pwritev(int fd, const struct iovec *v, int n, off_t at)
 {
 	static ssize_t (*real)(int, const struct iovec *, int, off_t);
@@ -63,22 +73,26 @@ ssize_t pwritev(int fd, const struct iovec *v, int n, off_t at)
 ssize_t pread(int fd, void *to, size_t n, off_t at)
 {
 	static ssize_t (*real)(int, void *, size_t, off_t);
+	int32_t err;
 
 	if (!real)
 		real = dlsym(RTLD_NEXT, "pread");
 	wait_while(&now->reads_stuck, &now->reads_waiting);
-	return now->read_errno ? fail(now->read_errno) : real(fd, to, n, at);
+	err = read_fault();
+	return err ? fail(err) : real(fd, to, n, at);
 }
 
 ssize_t preadv2(int fd, const struct iovec *v, int n, off_t at, int flags)
 {
 	static ssize_t (*real)(int, const struct iovec *, int, off_t, int);
+	int32_t err;
 
 	if (!real)
 		real = dlsym(RTLD_NEXT, "preadv2");
 	if (now->cold)
 		return fail(EAGAIN);
-	return now->read_errno ? fail(now->read_errno) : real(fd, v, n, at, flags);
+	err = read_fault();
+	return err ? fail(err) : real(fd, v, n, at, flags);
 }
 
 int clock_gettime(clockid_t id, struct timespec *out)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from .wait import eventually
 
-FIELDS = ("write_errno", "read_errno", "writes_stuck", "reads_stuck", "cold", "writes_waiting", "reads_waiting")
+FIELDS = ("write_errno", "read_errno", "writes_stuck", "reads_stuck", "cold", "writes_waiting", "reads_waiting",
+          "reads_to_fail")
 STEP_AT = 32  # of wall_step_s, see faults.c
 
 
