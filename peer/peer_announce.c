@@ -17,6 +17,7 @@
 #include "node/base/mem.h"
 
 #define STEP_US (10 * 1000) /* a datagram: 100 a second */
+#define KEYS_A_TURN 512
 #define FIRST_US (1000 * 1000)
 #define FIRST_SPREAD_US (1000 * 1000)
 #define EACH_SPREAD_US 2000 /* more for each member */
@@ -89,10 +90,18 @@ static void begin_walk(struct peer_set *set)
 	}
 }
 
+static void drop_part(struct peer_announce *a)
+{
+	free(a->v);
+	a->v = NULL;
+	a->n = a->at = 0;
+}
+
 static void end_walk(struct peer_set *set, mono_us now)
 {
 	bool more = false;
 
+	drop_part(&set->announce);
 	set->announce.is_walking = false;
 	set->announce.step_at = MONO_NEVER;
 	for (size_t i = 0; i < set->n; i++) {
@@ -129,12 +138,21 @@ static void tell_homes(struct peer_set *set, const struct peer_stored *s)
 
 static void take_part(struct peer_set *set)
 {
-	struct peer_stored *v = NULL;
-	size_t n = set->ground.stored(set->ground.cookie, set->announce.part++, &v);
+	struct peer_announce *a = &set->announce;
 
-	for (size_t i = 0; i < n; i++)
-		tell_homes(set, &v[i]);
-	free(v);
+	a->n = set->ground.stored(set->ground.cookie, a->part++, &a->v);
+	a->at = 0;
+}
+
+/* Some keys of the part: choosing the homes of a key among a thousand members takes a microsecond. */
+static void look_at_some(struct peer_set *set)
+{
+	struct peer_announce *a = &set->announce;
+
+	for (int i = 0; i < KEYS_A_TURN && a->at < a->n; i++)
+		tell_homes(set, &a->v[a->at++]);
+	if (a->at == a->n)
+		drop_part(a);
 }
 
 /* Its last ones first: the order does not matter, and nothing has to be moved. */
@@ -188,9 +206,12 @@ static void step(struct peer_set *set, mono_us now)
 		begin_walk(set);
 	} else if ((p = next_in_turn(set, PEERMSG_RECORDS)) != NULL) {
 		send_some(set, p, now);
+	} else if (a->at < a->n) {
+		look_at_some(set);
+		a->step_at = now; /* with the next turn of the loop */
 	} else if (a->part < PEER_STORED_PARTS && has_listeners(set)) {
 		take_part(set);
-		a->step_at = now; /* an empty part costs no time */
+		a->step_at = now;
 	} else if ((p = next_in_turn(set, 1)) != NULL) {
 		send_some(set, p, now);
 	} else {
@@ -225,6 +246,11 @@ void peer__announce_tick(struct peer_set *set, mono_us now)
 		step(set, now);
 	else
 		put_off(set, now);
+}
+
+void peer__announce_fini(struct peer_set *set)
+{
+	drop_part(&set->announce);
 }
 
 mono_us peer__announce_due(const struct peer_set *set)

@@ -38,7 +38,9 @@ struct peer_unsaid {
 
 struct peer_announce {
 	bool is_walking;
-	unsigned part;             /* the next one to be looked at */
+	unsigned part;         /* the next one to be taken */
+	struct peer_stored *v; /* the one that is looked at, up to `at` */
+	size_t n, at;
 	size_t turn;               /* who comes next */
 	mono_us step_at, again_at; /* MONO_NEVER: nobody is untold */
 };
@@ -234,7 +236,8 @@ bool peer__has_homes(const struct peer_set *);
 unsigned peer__home_say(struct peer_set *, struct peer *, const struct peermsg_hint_rec *, unsigned n, mono_us now);
 
 /* --- peer_announce.c --- */
-void peer__announce_init(struct peer_set *, mono_us now);
+void peer__announce_init(struct peer_set *, mono_us now); /* by peer_set_new, peer_set_free */
+void peer__announce_fini(struct peer_set *);
 /* It cannot know what is here: it has just been met, is back, or has begun anew. */
 void peer__announce_to(struct peer_set *, struct peer *, mono_us now);
 void peer__announce_to_all(struct peer_set *, mono_us now);

@@ -621,6 +621,7 @@ void peer_set_free(struct peer_set *set)
 		return;
 	CHECK(set, PEER_SET_MAGIC);
 	peer__audit_fini(set);
+	peer__announce_fini(set);
 	for (size_t i = 0; i < set->n; i++)
 		peer_free(set, set->v[i]);
 	free(set->v);

@@ -22,6 +22,7 @@
 #define DIAL_US (200 * WIRE_MS)
 #define MOST_BUSY 400
 #define MOST_OBJECTS 2048
+#define OBJECTS_A_PART 1024 /* uneven, and more than are looked at in a turn */
 #define IP_UDP_BYTES 28
 #define BASE_ADDR 0x0a000001 /* 10.0.0.1 and on */
 
@@ -290,7 +291,7 @@ static size_t on_stored(void *cookie, unsigned part, struct peer_stored **list)
 	size_t found = 0;
 
 	*list = NULL;
-	for (unsigned i = part; i < w->n_objects; i += PEER_STORED_PARTS) {
+	for (unsigned i = part * OBJECTS_A_PART; i < w->n_objects && i < (part + 1) * OBJECTS_A_PART; i++) {
 		if (!n->has[i] || w->objects[i].is_private)
 			continue;
 		*list = mem_realloc(*list, (found + 1) * sizeof(**list));
