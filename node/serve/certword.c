@@ -62,6 +62,7 @@ static void describe(const struct origin_cert *cert, struct certmsg *m)
 	m->subject = span_of((const char *)cert->subject, cert->subject_bytes);
 }
 
+/* What was tried and what may not be are told in the same words, the time included. */
 static void tell(const struct certword *w, mono_us now, certword_on_done_f *on_done, void *cookie)
 {
 	struct certmsg *m = mem_zalloc(sizeof(*m));
@@ -73,7 +74,7 @@ static void tell(const struct certword *w, mono_us now, certword_on_done_f *on_d
 		describe(w->cert, m);
 	else if (m->verdict == CERTMSG_INVALID)
 		m->reason = span_str(reason_word(w->why));
-	m->ttl_s = w->until > now ? (uint32_t)((w->until - now) / 1000000) : 0;
+	m->ttl_s = (uint32_t)(w->cert ? (w->until - now) / 1000000 : OTHERWISE_MS / DUR_SECOND);
 	certmsg_format(&b, m);
 	CHECK_THAT(!b.full);
 	free(m);
@@ -207,7 +208,6 @@ void certword_ask(struct certwords *all, struct policy *policy, const struct cer
 	CHECK(all, CERTWORDS_MAGIC);
 	if (!ask.sni.n)
 		ask.sni = ask.host;
-	nothing.until = mono_after(now, OTHERWISE_MS);
 	if (ask.host.n > URL_MAX_HOST || ask.sni.n > URL_MAX_HOST || !may_ask(policy, &ask)) {
 		tell(&nothing, now, on_done, cookie);
 		return;
