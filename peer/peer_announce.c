@@ -196,27 +196,40 @@ static bool has_listeners(const struct peer_set *set)
 	return false;
 }
 
-static void step(struct peer_set *set, mono_us now)
+static bool has_more(const struct peer_set *set)
+{
+	const struct peer_announce *a = &set->announce;
+
+	return a->at < a->n || (a->part < PEER_STORED_PARTS && has_listeners(set));
+}
+
+/* Of the walk that goes on; what only looks goes on with the next turn of the loop. */
+static void walk_on(struct peer_set *set, mono_us now)
 {
 	struct peer_announce *a = &set->announce;
-	struct peer *p;
+	bool more = has_more(set);
+	struct peer *p = next_in_turn(set, more ? PEERMSG_RECORDS : 1);
 
-	a->step_at = now + STEP_US;
-	if (!a->is_walking) {
-		begin_walk(set);
-	} else if ((p = next_in_turn(set, PEERMSG_RECORDS)) != NULL) {
+	if (p) {
 		send_some(set, p, now);
-	} else if (a->at < a->n) {
-		look_at_some(set);
-		a->step_at = now; /* with the next turn of the loop */
-	} else if (a->part < PEER_STORED_PARTS && has_listeners(set)) {
-		take_part(set);
-		a->step_at = now;
-	} else if ((p = next_in_turn(set, 1)) != NULL) {
-		send_some(set, p, now);
-	} else {
+	} else if (!more) {
 		end_walk(set, now);
+	} else {
+		a->step_at = now;
+		if (a->at < a->n)
+			look_at_some(set);
+		else
+			take_part(set);
 	}
+}
+
+static void step(struct peer_set *set, mono_us now)
+{
+	set->announce.step_at = now + STEP_US;
+	if (set->announce.is_walking)
+		walk_on(set, now);
+	else
+		begin_walk(set);
 }
 
 void peer__announce_resume(struct peer_set *set, mono_us now)
