@@ -114,3 +114,24 @@ def test_a_digest_in_the_path_is_denied_at_once(edge, origin):
     assert edge.get(origin.url(path)).status == 502 and origin.count(path) == 0
     edge.ctl("purge", "--digest", digest(body), "--allow")
     assert edge.get(origin.url(path)).body == body
+
+
+def test_what_is_too_large_for_memory(make):
+    """Streamed to the disk, and from there: it obeys, too."""
+    body = tgz(6_000_000)
+    o = make.origin()
+    o.on(TGZ, lambda r: Reply(status=304) if r.headers.get("If-None-Match") == '"v1"' else Reply(body=body, headers=FRESH))
+    edge = make.edge(DISK)
+    assert edge.get(o.url(TGZ)).body == body
+    eventually("it is on the disk", lambda: files(edge))
+    assert edge.get(o.url(TGZ)).x_cache == "HIT" and o.count(TGZ) == 1
+    edge.ctl("purge", "--soft", "--host", "origin.test")
+    assert edge.get(o.url(TGZ)).body == body
+    assert o.count(TGZ) == 2, "it was asked about"
+    edge.ctl("purge", "--digest", digest(body), "--deny")
+    eventually("it is gone from the disk", lambda: not files(edge))
+    for _ in range(2):
+        r = edge.get(o.url(TGZ))
+        assert r.status == 502 or r.cut
+    edge.ctl("purge", "--digest", digest(body), "--allow")
+    assert edge.get(o.url(TGZ)).body == body
