@@ -641,7 +641,7 @@ bool disk__publish(struct disk *d, struct disk_writing *w, uint64_t bytes)
 	struct disk_file *f = w->file;
 	struct disk_id id = disk_id(&f->label.key);
 
-	if (w->purged || (w->instead_of && !disk_index_find(&d->index, id.hash, w->instead_of)))
+	if (w->purged)
 		return false;
 	make_place(d, &id, disk_id_variant(&f->label.variant), UINT64_MAX);
 	put_in_table(d, f, add(d, f, &id, bytes));

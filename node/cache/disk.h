@@ -87,10 +87,6 @@ void disk_hit(struct disk *, struct disk_file *, uint32_t hits);
 /* What it says is not good (a sum does not fit, it cannot be read): never found again; the file is moved to
  * quarantine/, of which the newest 100 are kept. */
 void disk_quarantine(struct disk *, struct disk_file *, const char *why);
-/* A 304 has come: new terms and fields for the same body. It is written anew by a worker, and takes the place of the
- * old one if that is still there. Nothing happens (the old terms stay, and are asked about again) when there is no
- * room, or it is larger than 64 MiB. */
-void disk_freshen(struct disk *, struct disk_file *, struct head *head, wall_ms received_wall);
 
 /* ---- removing ---- */
 

@@ -2,7 +2,7 @@
  *
  *     disk.c          opening and closing, room, looking, purging one key
  *     disk_file.c     one object: loading, reading
- *     disk_writer.c   writing: by pieces, whole entries, freshened ones
+ *     disk_writer.c   writing: by pieces, and whole entries
  *     disk_keeper.c   a thread: unlinks, the journal, quarantine, what is free on the file system
  *     disk_walk.c     a thread: strays after a start, purging by a predicate; a walk for others
  *     disk_scrub.c    a thread while it runs
@@ -81,7 +81,6 @@ struct disk_writing {
 	struct disk_file *file; /* one reference */
 	uint64_t reserved;      /* [l] */
 	uint64_t promised;      /* [l] what it is expected to need in the end; 0: unknown */
-	uint64_t instead_of;    /* serial: published only in the place of this one; 0: of any */
 	bool purged;            /* [l] must not be published */
 	bool created;           /* [l] its file is in tmp/ */
 };

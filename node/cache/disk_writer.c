@@ -11,7 +11,6 @@
 #define PIECE_BYTES ((size_t)1024 * 1024)
 #define MOST_BUFFERED ((uint64_t)64 * 1024 * 1024) /* of all writers together */
 #define MOST_WAITING (WORK_MOST_WAITING / 2)       /* the other half is for writers that have begun */
-#define MOST_FRESHENED ((uint64_t)64 * 1024 * 1024)
 #define MOST_SPANS 20 /* in one write: PIECE_BYTES of chunks, and parts of one at both ends */
 
 #define WRITING_MAGIC 0xd1525176
@@ -24,7 +23,6 @@ struct beginning {
 	struct head *head;
 	uint64_t expected;
 	wall_ms received_wall;
-	uint64_t instead_of;
 	bool guarded;
 };
 
@@ -61,7 +59,7 @@ static bool begin(struct disk *d, const struct beginning *b, struct disk_writing
 	unsigned waiting;
 	bool room;
 
-	*w = (struct disk_writing){.magic = WRITING_MAGIC, .disk = d, .instead_of = b->instead_of};
+	*w = (struct disk_writing){.magic = WRITING_MAGIC, .disk = d};
 	if (!head_bytes || known > d->max_object)
 		return false;
 	waiting = work_counts(d->work).waiting_later;
@@ -619,53 +617,25 @@ void disk_writer_abort(struct disk_writer **wp)
 		release(w);
 }
 
-/* ---- whole bodies: from memory, and with a new head ---- */
-
-/* Fills `to` with n bytes from pos on; it has room for whole chunks. */
-typedef int read_f(void *cookie, uint64_t pos, char *to, size_t n);
+/* ---- whole bodies from memory ---- */
 
 static size_t whole_chunks(size_t n)
 {
 	return (n / DISK_CHUNK_BYTES + 1) * DISK_CHUNK_BYTES;
 }
 
-static int copy_body(struct disk_writing *w, uint64_t length, const uint8_t *digest, read_f *read, void *cookie)
-{
-	size_t room = length < PIECE_BYTES ? whole_chunks((size_t)length) : PIECE_BYTES;
-	char *piece = mem_alloc(room);
-	uint64_t pos = 0;
-	int err = 0;
-
-	do {
-		size_t n = length - pos < room ? (size_t)(length - pos) : room, at = 0;
-		struct span v[MOST_SPANS];
-		int spans = 0;
-
-		err = n ? read(cookie, pos, piece, n) : 0;
-		for (; at < n; at += v[spans++].n)
-			v[spans] = span_upto(span_of(piece + at, n - at), DISK_CHUNK_BYTES);
-		pos += n;
-		if (!err)
-			err = put(w, v, spans, pos == length ? digest : NULL);
-	} while (!err && pos < length);
-	free(piece);
-	return err ? err : publish(w);
-}
-
 struct whole {
 	struct disk_writing w;
-	struct entry *entry; /* one of both */
-	struct disk_file *old;
+	struct entry *entry;
 	uint64_t length;
 	struct body_at at;
 };
 
-static int read_entry(void *cookie, uint64_t pos, char *to, size_t n)
+/* The next n bytes. */
+static int read_entry(struct whole *o, char *to, size_t n)
 {
-	struct whole *o = cookie;
 	size_t done = 0;
 
-	(void)pos;
 	while (done < n) {
 		struct span v;
 
@@ -678,27 +648,40 @@ static int read_entry(void *cookie, uint64_t pos, char *to, size_t n)
 	return 0;
 }
 
-static int read_old(void *cookie, uint64_t pos, char *to, size_t n)
+static int copy_body(struct whole *o, const uint8_t *digest)
 {
-	const struct whole *o = cookie;
-	size_t got;
+	struct disk_writing *w = &o->w;
+	uint64_t length = o->length;
+	size_t room = length < PIECE_BYTES ? whole_chunks((size_t)length) : PIECE_BYTES;
+	char *piece = mem_alloc(room);
+	uint64_t pos = 0;
+	int err = 0;
 
-	if (disk_file_read(o->old, pos, to, n % DISK_CHUNK_BYTES ? whole_chunks(n) : n, &got) != DISK_READ_SOME ||
-	    got != n)
-		return -EBADMSG;
-	return 0;
+	do {
+		size_t n = length - pos < room ? (size_t)(length - pos) : room, at = 0;
+		struct span v[MOST_SPANS];
+		int spans = 0;
+
+		err = n ? read_entry(o, piece, n) : 0;
+		for (; at < n; at += v[spans++].n)
+			v[spans] = span_upto(span_of(piece + at, n - at), DISK_CHUNK_BYTES);
+		pos += n;
+		if (!err)
+			err = put(w, v, spans, pos == length ? digest : NULL);
+	} while (!err && pos < length);
+	free(piece);
+	return err ? err : publish(w);
 }
 
 static void whole_free(struct whole *o)
 {
 	entry_unref(&o->entry);
-	disk_file_unref(&o->old);
 	free(o);
 }
 
 static void digest_of(struct whole *o, uint8_t out[HEAD_DIGEST_BYTES])
 {
-	const uint8_t *known = o->old ? disk_file_digest(o->old) : head_digest(o->w.file->head);
+	const uint8_t *known = head_digest(o->w.file->head);
 	struct body_at at = {0};
 	struct sha256 h;
 	struct span v;
@@ -723,7 +706,7 @@ static void whole_job(void *arg)
 	int err;
 
 	digest_of(o, digest);
-	err = copy_body(&o->w, o->length, digest, o->entry ? read_entry : read_old, o);
+	err = copy_body(o, digest);
 	if (err) {
 		failed(d, err);
 		give_up(&o->w);
@@ -779,25 +762,4 @@ bool disk_keep(struct disk *d, struct entry *e, wall_ms received_wall)
 		whole_free(o);
 	head_unref(&view.head);
 	return kept;
-}
-
-void disk_freshen(struct disk *d, struct disk_file *f, struct head *head, wall_ms received_wall)
-{
-	struct beginning b = {
-		.key = f->label.key,
-		.variant = f->label.variant,
-		.head = head,
-		.received_wall = received_wall,
-		.instead_of = f->label.serial,
-		.guarded = f->label.guarded,
-	};
-	struct whole *o;
-
-	CHECK(d, DISK_MAGIC);
-	if (f->growing || f->length > MOST_FRESHENED)
-		return;
-	o = NEW(struct whole);
-	o->old = disk_file_ref(f);
-	b.expected = o->length = f->length;
-	start_whole(d, o, &b);
 }

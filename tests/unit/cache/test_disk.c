@@ -314,42 +314,6 @@ static void min_free_is_honoured(void **state)
 	disk_ground_fini(&t);
 }
 
-static void a_freshened_head_keeps_the_body(void **state)
-{
-	struct object o = {.n = 1, .bytes = 200000}, fresh = {.n = 1, .bytes = 200000, .version = 5};
-	struct disk_ground t;
-	struct disk_file *f;
-	struct head *h, *new = object_head(&fresh);
-
-	(void)state;
-	disk_ground_init(&t, 10 * MB);
-	for (size_t bytes = 100; bytes <= 200000; bytes += 199900) {
-		o.bytes = fresh.bytes = new->length = bytes;
-		assert_true(object_put(&t, &o));
-		f = object_find(&t, &o);
-		disk_freshen(t.disk, f, new, clock_wall(&t.clock.clock) + 5000);
-		disk__settle(t.disk);
-		disk_file_unref(&f);
-		disk_ground_restart(&t);
-		f = object_find(&t, &o);
-		h = disk_file_head(f);
-		assert_true(span_eq(span_of(h->text, h->n), span_of(new->text, new->n)));
-		assert_int_equal(disk_file_received(f), clock_wall(&t.clock.clock) + 5000);
-		assert_int_equal(file_is(f, &o), 1);
-		head_unref(&h);
-		/* Replaced meanwhile: the old body does not come back. */
-		fresh.version = 9;
-		assert_true(object_put(&t, &fresh));
-		disk_freshen(t.disk, f, new, clock_wall(&t.clock.clock));
-		disk__settle(t.disk);
-		disk_file_unref(&f);
-		assert_true(object_is_there(&t, &fresh));
-		assert_int_equal(disk_counts(t.disk).objects, 1);
-	}
-	head_unref(&new);
-	disk_ground_fini(&t);
-}
-
 static void a_newer_version_is_refused(void **state)
 {
 	struct disk_ground t;
@@ -585,7 +549,6 @@ int main(void)
 		cmocka_unit_test(limits_are_honoured),
 		cmocka_unit_test(what_grows_too_large_fails),
 		cmocka_unit_test(min_free_is_honoured),
-		cmocka_unit_test(a_freshened_head_keeps_the_body),
 		cmocka_unit_test(a_newer_version_is_refused),
 		cmocka_unit_test(a_scrub_finds_what_is_damaged),
 		cmocka_unit_test(a_growing_file_can_be_read),
