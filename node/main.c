@@ -9,14 +9,11 @@
 #include "node/net/service.h"
 #include "node/node.h"
 #include "node/options.h"
+#include "node/succession.h"
 #include "node/successor.h"
 
 #define ERRORS_BYTES 8192
 #define MOST_ADDRESSES 256 /* of sockets kept over a restart; beyond, they are opened anew */
-
-#define PATIENCE_WITH_SUCCESSOR_S 60 /* for each step */
-
-enum succession { SUCCESSION_NONE, SUCCESSION_DONE, SUCCESSION_FAILED };
 
 static struct conf *load(const char *path)
 {
@@ -79,51 +76,6 @@ static struct timespec turn(void)
 	return (struct timespec){.tv_nsec = watchdog * 1000 * 1000};
 }
 
-static bool hear(struct successor *next, enum successor_word wanted)
-{
-	enum successor_word word = SUCCESSOR_QUIET;
-
-	for (int s = 0; word == SUCCESSOR_QUIET && s < PATIENCE_WITH_SUCCESSOR_S; s++) {
-		word = successor_hear(next, DUR_SECOND);
-		service_alive();
-	}
-	return word == wanted;
-}
-
-/* From here on there is no way back: when the successor fails now, the service manager has to start a new one. */
-static bool hand_over(struct node *node, struct successor *next)
-{
-	node_let_go(node);
-	service_succeeded_by(successor_pid(next));
-	successor_give(next);
-	return hear(next, SUCCESSOR_SERVES);
-}
-
-/* NONE: this process goes on serving as if nothing had been. */
-static enum succession succeed(struct node *node, const struct options *o)
-{
-	char why[NODE_WHY_BYTES];
-	struct successor *next = successor_start(o->argv, why, sizeof(why));
-
-	if (!next) {
-		node_upgrade_failed(node, why);
-		return SUCCESSION_NONE;
-	}
-	if (!hear(next, SUCCESSOR_WANTS_STATE)) {
-		node_upgrade_failed(node, "no successor has come up: its reason is on this process's standard error");
-		successor_kill(&next);
-		return SUCCESSION_NONE;
-	}
-	if (!hand_over(node, next)) {
-		fputs("pmcached: the successor has taken the state over, but does not serve; this process ends, too\n",
-		      stderr);
-		successor_kill(&next);
-		return SUCCESSION_FAILED;
-	}
-	successor_free(&next);
-	return SUCCESSION_DONE;
-}
-
 /* What it ended for. */
 static enum succession serve_until_told(struct node *node, const struct options *o, const sigset_t *set)
 {
@@ -141,7 +93,7 @@ static enum succession serve_until_told(struct node *node, const struct options 
 			node_reopen_logs(node);
 			break;
 		case SIGUSR2:
-			result = succeed(node, o);
+			result = succession_run(node, o->argv);
 			if (result != SUCCESSION_NONE)
 				return result;
 			break;

@@ -20,7 +20,7 @@ struct node *node_start(struct conf *, bool run, char *why, size_t why_bytes);
 /* A new configuration, all or nothing. Takes it. */
 void node_reload(struct node *, struct conf *);
 void node_reopen_logs(struct node *);
-/* Once a second or so: writes what the mint has learned, renews ticket keys, gives memory back. */
+/* Once a second or so: writes what the mint has learned, renews ticket keys. */
 void node_tend(struct node *);
 
 /* Have all loops come round since the last time this was asked? For a watchdog: ask again later if not. */
