@@ -51,7 +51,8 @@ const struct conf_row conf__rows[] = {
 		 "limit."},
 	{"bump.certificate", &conf__enum, "sni", LIVE(bump.certificate), .choice = "sni|origin",
 	 .help = "What a leaf for a host seen for the first time is made from: the name that the client asks for (`sni`), or the "
-		 "origin's own certificate, fetched before the client is answered (`origin`)."},
+		 "origin's own certificate, fetched before the client is answered (`origin`): by a parent where there is one, which "
+		 "has 300 ms, then it is the name again."},
 	{"bump.only", &conf__hosts, "[]", LIVE(bump.only), .help = "Bump these hosts only. `[]`: all."},
 	{"bump.splice", &conf__hosts, "[]", LIVE(bump.splice),
 	 .help = "Never bump these hosts, pass their bytes on blindly: for clients that pin certificates. Wins over `bump.only`."},
@@ -79,13 +80,12 @@ const struct conf_row conf__rows[] = {
 	{"cache.memory.size", &conf__size, "1GB", LIVE(cache.memory_size), .min = MB, .max = 16 * TB,
 	 .help = "Memory for stored responses, with all that belongs to them."},
 	{"cache.memory.max_object", &conf__size, "4MB", LIVE(cache.memory_max_object), .max = 16 * TB,
-	 .help = "Largest body kept in memory."},
+	 .help = "Largest body kept in memory. Larger ones go to the tier on disk while they come; without one they are passed on."},
 	{"cache.memory.policy", &conf__enum, "gdsf", LIVE(cache.memory_policy), .choice = "gdsf|lru|lfuda|sieve",
 	 .help = "Who is evicted first. `gdsf`: what is large and seldom asked for; `lfuda`: what is seldom asked for; `lru`: what "
 		 "was not asked for lately; `sieve`: what was not asked for since the last round. docs/policies.md compares them."},
 	{"cache.disk.path", &conf__kept_path, "\"\"", START(disk_path), .max = 4000, .none = "",
-	 .help = "Folder of the tier on disk, where what was stored survives a restart. `\"\"`: none. This version keeps there what fits "
-		 "`cache.memory.max_object`."},
+	 .help = "Folder of the tier on disk, where what was stored survives a restart. `\"\"`: none."},
 	{"cache.disk.size", &conf__size, "10GB", LIVE(cache.disk_size), .min = MB, .max = 1024 * TB,
 	 .help = "Room for it. What is seldom asked for is evicted first (LFUDA)."},
 	{"cache.disk.min_free", &conf__percent, "5%", LIVE(cache.disk_min_free_percent), .max = 99,
