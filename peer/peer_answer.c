@@ -174,21 +174,27 @@ void peer__deny_query(struct peer_set *set, struct peer *asker, const struct pee
 
 /* ---- the answer ---- */
 
+/* An audit counts nowhere. */
+static bool counts_nowhere(const struct peermsg_query *q)
+{
+	for (unsigned i = 0; i < q->n; i++)
+		if (!(q->v[i].flags & PEERMSG_AUDIT))
+			return false;
+	return true;
+}
+
 void peer__on_query(struct peer_set *set, struct peer *asker, const struct peermsg *m, mono_us received, mono_us now)
 {
 	const struct peermsg_query *q = &m->query;
 	struct peermsg_reply_rec v[PEERMSG_RECORDS];
 	struct peermsg out; /* some kilobytes: only what is said is filled in */
-	bool counts = false;
 
 	if (now - received > (mono_us)q->budget_ms * 1000) {
-		asker->score.dropped[PEER_DROP_EXPIRED]++;
+		asker->score.dropped[PEER_DROP_EXPIRED] += !counts_nowhere(q);
 		return;
 	}
-	for (unsigned i = 0; i < q->n; i++) {
+	for (unsigned i = 0; i < q->n; i++)
 		answer_record(set, asker, q, i, now, &v[i]);
-		counts |= !(q->v[i].flags & PEERMSG_AUDIT);
-	}
 	limit(set, q, v);
 	for (unsigned i = 0; i < q->n; i++) {
 		if (q->v[i].flags & PEERMSG_AUDIT)
@@ -196,7 +202,7 @@ void peer__on_query(struct peer_set *set, struct peer *asker, const struct peerm
 		asker->score.keys_received++;
 		asker->score.answered[v[i].status]++;
 	}
-	asker->score.queries_received += counts;
+	asker->score.queries_received += !counts_nowhere(q);
 	out.env = (struct peermsg_envelope){.type = PEERMSG_REPLY};
 	out.reply.qid = q->qid;
 	out.reply.load = set->load;

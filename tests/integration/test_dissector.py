@@ -27,7 +27,7 @@ def vector(name):
 
 
 def names():
-    return sorted(p.stem for p in VECTORS.glob("*.hex") if not p.stem.startswith("purge-"))
+    return sorted(p.stem for p in VECTORS.glob("*.hex") if not p.stem.startswith(("purge-", "cert-")))
 
 
 def node(name):

@@ -94,7 +94,8 @@ def test_settings_exist():
         assert asked <= known, (name_of(path), asked - known)
 
 
-def test_playbooks_alerts_and_metrics_exist(edge):
+def test_playbooks_alerts_and_metrics_exist(make):
+    edge = make.edge({"cache": {"disk": {"path": "disk", "size": "100MB"}}})
     books = {p.stem for p in (ROOT / "ansible" / "playbooks").glob("*.yml")} | {"pmcache_client", "pmcache"}
     alerts = set(re.findall(r"alert: (\w+)", (ROOT / "conf" / "prometheus" / "pmcache.rules.yaml").read_text()))
     with edge.connect("admin") as c:

@@ -140,7 +140,7 @@ def test_the_dashboard_is_whole():
 
 
 def test_a_real_prometheus_scrapes_a_cluster(make, origin, scrape, have):
-    p, a, b = make.cluster(edges=2, parents=1).start()
+    p, a, b = make.cluster(edges=2, parents=1, conf={"cache": {"disk": {"path": "disk", "size": "100MB"}}}).start()
     prometheus = scrape(p, a, b)
     eventually(lambda: f"all are up: {prometheus.api('targets')}", lambda: prometheus.query("sum(up)") == [({}, 3)])
     eventually("a first look of each rule", lambda: all(
