@@ -1,6 +1,6 @@
 /* disk: the tier on disk: objects as files that describe themselves, and a small index of them in memory.
  *
- *     disk          the tier: what is there, room, eviction, opening, quarantine            disk.c
+ *     disk          the tier: opening, looking, room, eviction, quarantine                  disk_internal.h has its files
  *     disk_file     one object: its format, reading it chunk by chunk with its sums         disk_file.h
  *     disk_format   what the bytes of a file mean                                           disk_format.h
  *     disk_index    what is there, in memory                                                disk_index.h

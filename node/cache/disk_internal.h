@@ -1,10 +1,14 @@
 /* disk_internal: what the files of the disk tier share. Nobody else includes it.
  *
- *     disk.c          opening and closing, room, looking, purging one key
+ *     disk.c          opening and closing, faults, figures
+ *     disk_serial.c   names of files, and the generation that their serials begin with
+ *     disk_room.c     limits: what fits, what has to go for it
+ *     disk_records.c  into the index and out of it; purging one key
+ *     disk_find.c     looking, at once and by a worker; a walk for others
  *     disk_file.c     one object: loading, reading
  *     disk_writer.c   writing: by pieces, and whole entries
  *     disk_keeper.c   a thread: unlinks, the journal, quarantine, what is free on the file system
- *     disk_walk.c     a thread: strays after a start, purging by a predicate; a walk for others
+ *     disk_walk.c     a thread: strays after a start, purging by a predicate
  *     disk_scrub.c    a thread while it runs
  *
  * One lock. Fields marked [l] belong to it, [k] to the keeper's thread (and to disk_open before it runs), [c] never
@@ -56,6 +60,11 @@ struct disk_file {
 struct disk_place {
 	uint64_t hash, serial, bytes, variant;
 };
+
+static inline struct disk_place disk__place_of(const struct disk_rec *r)
+{
+	return (struct disk_place){r->node.hash, r->serial, r->bytes, r->variant};
+}
 
 enum disk_loading {
 	DISK_LOADED,
@@ -201,6 +210,9 @@ static inline void disk__unlock(struct disk *d)
 void disk__path(uint64_t serial, char out[DISK_PATH_BYTES]);
 void disk__name(uint64_t serial, char out[DISK_NAME_BYTES]);
 bool disk__parse_name(const char *name, uint64_t *serial);
+/* Reads the file `format`, and from it, or from the names on the disk, which generation was the last. -1 with a sentence: the store is not for
+ * us. */
+int disk__check_format(struct disk *, const char *path, char *why, size_t why_bytes);
 
 /* ---- all under the lock ---- */
 
@@ -217,6 +229,8 @@ void disk__discard(struct disk *, uint64_t serial, uint64_t charge, enum disk_tr
 /* Remembers that what is on the disk of this key, up to this serial, is purged. */
 void disk__bury(struct disk *, const struct disk_id *, uint64_t serial);
 struct disk_file *disk__find_open(const struct disk *, uint64_t serial);
+/* From now on others find it open. */
+void disk__put_in_table(struct disk *, struct disk_file *, struct disk_rec *);
 /* Is this writing still wanted? Then it is in the index now, in the place of what it replaces, and its file open. */
 bool disk__publish(struct disk *, struct disk_writing *, uint64_t bytes);
 /* The same for a file that has been found. False: something newer is there, or it was purged. */
