@@ -1,7 +1,7 @@
 /* pathclass: what a path says about the life of its answer, whatever the host.
  *
  * Package managers use few shapes of URL, on registries, mirrors and private repositories alike; any prefix may stand
- * before the shape. pathclass.c has the shapes, its unit test an example of each:
+ * before the shape. pathclass_*.c have the shapes (pathclass_internal.h says which), the unit test an example of each:
  *
  *   IMMUTABLE  the bytes behind this URL never change. Fresh for good once earned (fresh.h): status 200, complete, not
  *              text/html, and pathclass_bytes_fit or a digest that matched. Until then RFC 9111 alone counts.
