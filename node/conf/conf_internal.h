@@ -1,6 +1,6 @@
-/* conf_internal: what the files of conf/ share. conf_schema.c has the table; conf_value.c, conf_list.c, conf_rule.c and
- * conf_cluster.c the types; conf.c reads; conf_check.c and conf_check_cluster.c look at what belongs together; conf_print.c
- * writes. */
+/* conf_internal: what the files of conf/ share. conf_schema.c has the table; conf_value.c, conf_number.c, conf_text.c,
+ * conf_list.c, conf_rule.c and conf_cluster.c the types; conf.c reads; conf_check.c and conf_check_cluster.c look at what belongs
+ * together; conf_print.c writes. */
 #ifndef NODE_CONF_CONF_INTERNAL_H
 #define NODE_CONF_CONF_INTERNAL_H
 
@@ -62,9 +62,10 @@ struct conf_row {
 extern const struct conf_row conf__rows[];
 extern const size_t conf__n_rows;
 
-extern const struct conf_type conf__bool, conf__count, conf__loops, conf__size, conf__duration, conf__percent,
-	conf__enum, conf__name, conf__node_name, conf__text, conf__domain, conf__kept_path, conf__kept_secret,
-	conf__read_path, conf__folder, conf__secret_path, conf__later; /* conf_value.c */
+extern const struct conf_type conf__bool, conf__enum, conf__later;                                 /* conf_value.c */
+extern const struct conf_type conf__count, conf__loops, conf__size, conf__duration, conf__percent; /* conf_number.c */
+extern const struct conf_type conf__name, conf__node_name, conf__text, conf__domain, conf__kept_path, conf__kept_secret,
+	conf__read_path, conf__folder, conf__secret_path; /* conf_text.c */
 extern const struct conf_type conf__hosts, conf__domains, conf__nets, conf__ports, conf__deny, conf__addresses,
 	conf__proxy;                                                        /* conf_list.c */
 extern const struct conf_type conf__classes;                                /* conf_rule.c */
@@ -97,6 +98,9 @@ int conf__elements(const struct conf_row *, const struct conf_yaml *, const stru
 		   struct conf_errors *);
 /* The element after this one; a scalar standing for a list has none, although it may have a next key. */
 const struct conf_yaml *conf__after(const struct conf_yaml *list, const struct conf_yaml *el);
+/* A number as wide as the row's field. */
+void conf__store(const struct conf_row *, void *field, uint64_t);
+uint64_t conf__load(const struct conf_row *, const void *field);
 /* The place of the scalar in "a|b|!c"; -1: told. */
 int conf__parse_word(const struct conf_row *, const struct conf_yaml *, const char *choice, unsigned *out,
 		     struct conf_errors *);
