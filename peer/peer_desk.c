@@ -5,6 +5,7 @@
 #include "node/base/check.h"
 #include "node/base/map.h"
 #include "node/base/mem.h"
+#include "node/cache/disk.h"
 #include "node/net/udp.h"
 #include "peer/peer_purge.h"
 
@@ -16,6 +17,7 @@ struct peer_desk {
 	struct udp *udp;
 	struct peer_set *set;
 	struct index *index;
+	struct disk *disk;
 	struct peer_streams *streams;
 	struct peer_purge *purge;
 	struct log *log;
@@ -80,6 +82,25 @@ static uint32_t seconds(int64_t s)
 	return s < INT32_MAX ? (uint32_t)s : INT32_MAX;
 }
 
+static bool is_on_disk(const struct peer_desk *d, const struct peermsg_key *key, const struct key_variant *variant)
+{
+	return d->disk && disk_has_shared(d->disk, key->b, variant);
+}
+
+static void look_in_memory(const struct index_peek *peek, struct peer_holding *out)
+{
+	out->here = peek->what == INDEX_PEEK_WHOLE ? PEER_HERE_WHOLE : PEER_HERE_GROWING;
+	out->size = peek->size;
+	out->have = peek->have;
+	if (peek->what == INDEX_PEEK_WHOLE) {
+		out->age_s = seconds(peek->age_s);
+		out->ttl_s = (int32_t)seconds(peek->ttl_s);
+		if (peek->has_digest)
+			memcpy(out->digest, peek->digest, sizeof(out->digest));
+	}
+}
+
+/* Of what only the disk has, its index in memory knows neither length nor digest nor age: who comes for it is told. */
 static void look(void *cookie, const struct peermsg_key *key, const struct key_variant *variant,
 		 struct peer_holding *out)
 {
@@ -87,18 +108,14 @@ static void look(void *cookie, const struct peermsg_key *key, const struct key_v
 	struct index_peek peek;
 
 	*out = (struct peer_holding){.here = PEER_HERE_NOT};
-	if (!index_peek(d->index, key->b, variant, loop_now(d->loop), &peek)) {
+	if (index_peek(d->index, key->b, variant, loop_now(d->loop), &peek)) {
+		look_in_memory(&peek, out);
+	} else if (is_on_disk(d, key, variant)) {
+		out->here = PEER_HERE_WHOLE;
+		out->ttl_s = INT32_MAX;
+	} else {
 		copy_vary(&peek, out);
 		return;
-	}
-	out->here = peek.what == INDEX_PEEK_WHOLE ? PEER_HERE_WHOLE : PEER_HERE_GROWING;
-	out->size = peek.size;
-	out->have = peek.have;
-	if (peek.what == INDEX_PEEK_WHOLE) {
-		out->age_s = seconds(peek.age_s);
-		out->ttl_s = (int32_t)seconds(peek.ttl_s);
-		if (peek.has_digest)
-			memcpy(out->digest, peek.digest, sizeof(out->digest));
 	}
 	if (peer_streams_is_full(d->streams, key))
 		out->here = PEER_HERE_BUSY;
@@ -120,20 +137,29 @@ static void behind(void *cookie, uint32_t node, uint64_t serial)
 }
 
 _Static_assert(PEER_STORED_PARTS == INDEX_PARTS, "a part of the set is a part of the index");
+_Static_assert(PEER_STORED_PARTS == DISK_PARTS, "and one of the disk");
 
+/* What is in memory and on disk is told twice: parts of the one are not parts of the other. */
 static size_t stored(void *cookie, unsigned part, struct peer_stored **list)
 {
 	const struct peer_desk *d = cookie;
+	struct disk_shared *on_disk = NULL;
 	struct index_shared *v;
-	size_t n = index_shared(d->index, part, &v);
+	size_t n = index_shared(d->index, part, &v), n_on_disk = d->disk ? disk_shared(d->disk, part, &on_disk) : 0;
 
-	*list = n ? mem_alloc(n * sizeof(**list)) : NULL;
+	*list = NULL;
+	if (n == 0 && n_on_disk == 0)
+		return 0;
+	*list = mem_zalloc((n + n_on_disk) * sizeof(**list));
 	for (size_t i = 0; i < n; i++) {
 		memcpy((*list)[i].key.b, v[i].key, PEERMSG_KEY_BYTES);
 		(*list)[i].size = v[i].size;
 	}
+	for (size_t i = 0; i < n_on_disk; i++)
+		memcpy((*list)[n + i].key.b, on_disk[i].key, PEERMSG_KEY_BYTES);
 	free(v);
-	return n;
+	free(on_disk);
+	return n + n_on_disk;
 }
 
 static void asked(void *cookie, const struct peer_asked *a)
@@ -238,6 +264,7 @@ struct peer_desk *peer_desk_open(const struct peer_desk_settings *s, char *why, 
 	d->magic = PEER_DESK_MAGIC;
 	d->loop = s->loop;
 	d->index = s->index;
+	d->disk = s->disk;
 	d->streams = s->streams;
 	d->purge = s->purge;
 	d->log = s->log;

@@ -20,6 +20,7 @@ struct peer_desk_settings {
 	struct addr at;    /* UDP */
 	struct peer_self self;
 	struct index *index;
+	struct disk *disk; /* NULL: none */
 	struct peer_streams *streams;
 	struct peer_purge *purge;
 	struct log *log;

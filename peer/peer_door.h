@@ -3,7 +3,7 @@
  * It includes nothing of fetch/ or serve/, so it cannot forward: a request here ends in this node's cache or in a refusal.
  *
  *     /.pmc/v1/object/<key>      GET, HEAD: peer_link.h. A growing object is sent as it grows; one whose head is awaited is waited for;
- *                                 HEAD waits for the whole, whose digest it tells
+ *                                 HEAD waits for the whole, whose digest it tells. What only the disk has is sent from there
  *     /.pmc/v1/members           GET: the member list, one per line; the asker is put on it (Pmc-Address: its cluster port)
  *     /.pmc/v1/purges?since=N    GET: the purge log (peer_purge.h) from an hour before N on; 410 when N is before its beginning.
  *                                Pmc-More: 1 when there is more: ?after=N then, N being the last serial so far
@@ -41,6 +41,7 @@ struct peer_door_pages {
 struct peer_door_settings {
 	struct loop *loop;
 	struct index *index;
+	struct disk *disk; /* NULL: none */
 	struct peer_streams *streams;
 	struct peer_purge *purge; /* NULL: no purge log */
 	struct peer_desk *desk;   /* figures */

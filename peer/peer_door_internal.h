@@ -1,4 +1,5 @@
-/* What the two halves of the door share: peer_door.c (connections, pages), peer_door_object.c (sending an object). */
+/* What the parts of the door share: peer_door.c (connections, pages), peer_door_object.c (sending an object), peer_door_disk.c (looking for one
+ * on disk). */
 #ifndef PEER_PEER_DOOR_INTERNAL_H
 #define PEER_PEER_DOOR_INTERNAL_H
 
@@ -13,8 +14,12 @@
 
 /* ---- one object on its way out ---- */
 
+struct door_search;
+
 struct door_object {
 	struct entry *entry;            /* shared; NULL: none is on its way */
+	struct door_search *search;     /* NULL: none is on its way */
+	bool other_variant;             /* something is in memory, but for other requests */
 	bool has_place;                 /* among the streams */
 	struct entry_watch watch;       /* until the entry is complete */
 	struct head *head;              /* shared; NULL: the head is awaited */
@@ -91,5 +96,21 @@ void door__object(struct visitor *, const struct peer_link_request *);
 void door__object_go_on(struct visitor *, unsigned events);
 /* Gives everything back; harmless when nothing is on its way. */
 void door__object_fini(struct visitor *);
+
+void door__object_found(struct visitor *,
+			struct entry *); /* the end of a search: takes the entry; NULL: there is nothing */
+
+/* ---- peer_door_disk.c ---- */
+
+/* May the disk have what is asked for? A look into memory. */
+bool door__disk_has(const struct visitor *);
+
+enum door_found { DOOR_FOUND, DOOR_NOT_FOUND, DOOR_SEARCHING, DOOR_BUSY };
+
+/* The request is in door->parsed. FOUND: *out, whole, with a reference, and published nowhere: siblings leave no mark in memory.
+ * SEARCHING: door__object_found comes, never from inside, unless the search is ended. */
+enum door_found door__disk_find(struct visitor *, struct entry **out);
+/* Harmless when there is none. */
+void door__search_end(struct visitor *);
 
 #endif

@@ -73,10 +73,11 @@ void door__object_fini(struct visitor *v)
 {
 	struct door_object *o = &v->object;
 
-	if (!o->entry)
-		return;
+	door__search_end(v);
 	if (o->has_place)
 		give_place_back(v);
+	if (!o->entry)
+		return;
 	reader_end(&o->reader);
 	entry_watch_stop(&o->watch);
 	timer_fini(&o->again);
@@ -529,27 +530,73 @@ static struct entry *find(struct visitor *v, bool *vary)
 	return e ? e : index_find_any(x, &ask, now);
 }
 
-void door__object(struct visitor *v, const struct peer_link_request *asked)
+static void begin(struct visitor *v, struct entry *e)
 {
 	struct door_object *o = &v->object;
-	struct entry *e;
-	bool vary;
 
-	*o = (struct door_object){.asked = *asked};
-	v->visit = VISIT_OBJECT;
-	e = find(v, &vary);
-	if (!e) {
-		refuse(v, vary ? 412 : 404, vary ? PEER_FALSE_VARY : PEER_FALSE_GONE, "");
-		return;
-	}
-	if (!v->head_only && !take_place(v)) {
-		entry_unref(&e);
-		refuse(v, 429, PEER_FALSE_BUSY, RETRY_AFTER);
-		return;
-	}
 	o->entry = e;
 	timer_init(&o->again, loop_of(v), on_again, v);
 	entry_watch_start(&o->watch, e, loop_of(v), 0, on_change,
 			  v); /* before the look: nothing is missed in between */
 	look(v);
+}
+
+static void refuse_absent(struct visitor *v)
+{
+	bool vary = v->object.other_variant;
+
+	refuse(v, vary ? 412 : 404, vary ? PEER_FALSE_VARY : PEER_FALSE_GONE, "");
+}
+
+static void refuse_busy(struct visitor *v)
+{
+	refuse(v, 429, PEER_FALSE_BUSY, RETRY_AFTER);
+}
+
+void door__object_found(struct visitor *v, struct entry *e)
+{
+	CHECK(v, VISITOR_MAGIC);
+	if (e)
+		begin(v, e);
+	else
+		refuse_absent(v);
+}
+
+static void look_on_disk(struct visitor *v)
+{
+	struct entry *e;
+
+	switch (door__disk_find(v, &e)) {
+	case DOOR_FOUND:
+		begin(v, e);
+		return;
+	case DOOR_NOT_FOUND:
+		refuse_absent(v);
+		return;
+	case DOOR_SEARCHING:
+		wait_quietly(v);
+		return;
+	case DOOR_BUSY:
+		refuse_busy(v);
+	}
+}
+
+void door__object(struct visitor *v, const struct peer_link_request *asked)
+{
+	struct door_object *o = &v->object;
+	struct entry *e;
+
+	*o = (struct door_object){.asked = *asked};
+	v->visit = VISIT_OBJECT;
+	e = find(v, &o->other_variant);
+	if (!e && !door__disk_has(v)) {
+		refuse_absent(v);
+	} else if (!v->head_only && !take_place(v)) {
+		entry_unref(&e);
+		refuse_busy(v);
+	} else if (e) {
+		begin(v, e);
+	} else {
+		look_on_disk(v);
+	}
 }

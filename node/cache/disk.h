@@ -66,6 +66,21 @@ void disk_tell_gone(struct disk *, disk_on_gone_f *, void *cookie);
 /* Is anything kept for this key (any variant)? A look into memory. */
 bool disk_has(struct disk *, const struct key *);
 
+#define DISK_HALF_KEY_BYTES 16
+
+/* Is there something that may go to other nodes (anonymous, good for ever, 200), for a key of which only the first half is known, of this very
+ * variant? A look into memory, as the next one: what it costs to be wrong is one question in vain. */
+bool disk_has_shared(struct disk *, const uint8_t key[DISK_HALF_KEY_BYTES], const struct key_variant *);
+
+struct disk_shared {
+	uint8_t key[DISK_HALF_KEY_BYTES];
+};
+
+#define DISK_PARTS 64
+
+/* All of these in one of DISK_PARTS parts. The caller frees *out; NULL when there are none. */
+size_t disk_shared(struct disk *, unsigned part, struct disk_shared **out);
+
 enum disk_got {
 	DISK_FILE, /* *out, with one reference for the caller */
 	DISK_NONE, /* nothing for this request */

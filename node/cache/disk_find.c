@@ -20,6 +20,56 @@ bool disk_has(struct disk *d, const struct key *key)
 	return has;
 }
 
+bool disk_has_shared(struct disk *d, const uint8_t key[DISK_HALF_KEY_BYTES], const struct key_variant *variant)
+{
+	struct disk_id id = disk_half_id(key);
+	struct disk_rec *r = NULL;
+	bool has = false;
+
+	CHECK(d, DISK_MAGIC);
+	disk__lock(d);
+	while (!has && !d->let_go && (r = disk_index_next(&d->index, &id, r)) != NULL)
+		has = r->shared && r->variant == disk_id_variant(variant);
+	disk__unlock(d);
+	return has;
+}
+
+/* Under the lock; appends to what is there. */
+static size_t put_shared(const struct map *m, struct disk_shared *v)
+{
+	size_t n = 0;
+
+	for (struct map_node *node = map_next(m, NULL); node; node = map_next(m, node)) {
+		const struct disk_rec *r = (const void *)((const char *)node - offsetof(struct disk_rec, node));
+
+		if (!r->shared)
+			continue;
+		memcpy(v[n].key, &r->node.hash, sizeof(r->node.hash));
+		memcpy(v[n++].key + sizeof(r->node.hash), &r->key_rest, sizeof(r->key_rest));
+	}
+	return n;
+}
+
+size_t disk_shared(struct disk *d, unsigned part, struct disk_shared **out)
+{
+	size_t n = 0;
+
+	CHECK(d, DISK_MAGIC);
+	CHECK_THAT(part < DISK_PARTS);
+	*out = NULL;
+	for (unsigned i = 0; i < DISK_SHARDS / DISK_PARTS; i++) {
+		const struct map *m = &d->index.shards[part * (DISK_SHARDS / DISK_PARTS) + i];
+
+		disk__lock(d);
+		if (m->n && !d->let_go) {
+			*out = mem_realloc(*out, (n + m->n) * sizeof(**out));
+			n += put_shared(m, *out + n);
+		}
+		disk__unlock(d);
+	}
+	return n;
+}
+
 /* ---- opening what is there ---- */
 
 static struct disk_file *take_open(struct disk *d, uint64_t serial)
@@ -38,8 +88,11 @@ static struct disk_file *share(struct disk *d, const struct disk_place *place, s
 	disk__lock(d);
 	theirs = take_open(d, place->serial);
 	r = theirs ? NULL : disk_index_find(&d->index, place->hash, place->serial);
-	if (r)
+	if (r) {
 		disk__put_in_table(d, f, r);
+		r->shared = disk__is_for_others(
+			f); /* an order may have made it stale since, or an older version not have said */
+	}
 	disk__unlock(d);
 	if (r)
 		return f;

@@ -54,13 +54,18 @@ uint64_t disk_index_charge(uint64_t bytes)
 	return (bytes + BLOCK_BYTES - 1) / BLOCK_BYTES * BLOCK_BYTES + INODE_BYTES;
 }
 
-struct disk_id disk_id(const struct key *key)
+struct disk_id disk_half_id(const uint8_t half[2 * sizeof(uint64_t)])
 {
 	struct disk_id id;
 
-	memcpy(&id.hash, key->b, sizeof(id.hash));
-	memcpy(&id.rest, key->b + sizeof(id.hash), sizeof(id.rest));
+	memcpy(&id.hash, half, sizeof(id.hash));
+	memcpy(&id.rest, half + sizeof(id.hash), sizeof(id.rest));
 	return id;
+}
+
+struct disk_id disk_id(const struct key *key)
+{
+	return disk_half_id(key->b);
 }
 
 uint64_t disk_id_variant(const struct key_variant *variant)
@@ -114,6 +119,7 @@ static struct disk_rec *put_in(struct disk_index *x, const struct disk_new *what
 	r->variant = what->variant;
 	r->serial = what->serial;
 	r->bytes = what->bytes;
+	r->shared = what->shared;
 	map_insert(shard_of(x, what->id.hash), &r->node, what->id.hash);
 	evict_insert(&x->line, &r->evict, disk_index_charge(what->bytes));
 	x->n++;
@@ -138,7 +144,7 @@ void disk_index_note(const struct disk_rec *r, struct disk_note *note)
 	uint64_t refs = (uint64_t)r->evict.refs + r->hits;
 
 	*note = (struct disk_note){
-		.op = DISK_NOTE_ADD,
+		.op = r->shared ? DISK_NOTE_ADD_SHARED : DISK_NOTE_ADD,
 		.refs = refs < UINT32_MAX ? (uint32_t)refs : UINT32_MAX,
 		.hash = r->node.hash,
 		.key_rest = r->key_rest,
@@ -214,7 +220,8 @@ static void apply_add(struct disk_index *x, const struct disk_note *n)
 		x->last_serial = n->serial;
 	x->line.age = n->weight - 1;
 	x->line.turns = n->serial - 1;
-	r = put_in(x, &(struct disk_new){{n->hash, n->key_rest}, n->variant, n->serial, n->bytes});
+	r = put_in(x, &(struct disk_new){
+			      {n->hash, n->key_rest}, n->variant, n->serial, n->bytes, n->op == DISK_NOTE_ADD_SHARED});
 	r->evict.refs = n->refs;
 }
 
@@ -236,6 +243,7 @@ void disk_index_apply(struct disk_index *x, const struct disk_note *n)
 
 	switch (n->op) {
 	case DISK_NOTE_ADD:
+	case DISK_NOTE_ADD_SHARED:
 		apply_add(x, n);
 		return;
 	case DISK_NOTE_PURGED:

@@ -19,6 +19,7 @@ struct disk_rec {
 	uint64_t variant;        /* the first 8 bytes of the variant */
 	uint64_t serial, bytes;  /* of the file */
 	uint32_t hits;           /* since it was last weighed */
+	bool shared; /* may go to other nodes (disk_has_shared); false also where an older version has not noted it */
 };
 
 struct disk_index {
@@ -41,6 +42,7 @@ struct disk_id {
 };
 
 struct disk_id disk_id(const struct key *);
+struct disk_id disk_half_id(const uint8_t half[2 * sizeof(uint64_t)]);
 uint64_t disk_id_variant(const struct key_variant *);
 
 /* The records of a key, one after the other: after NULL the first. NULL: no more. */
@@ -50,6 +52,7 @@ struct disk_rec *disk_index_find(const struct disk_index *, uint64_t hash, uint6
 struct disk_new {
 	struct disk_id id;
 	uint64_t variant, serial, bytes;
+	bool shared;
 };
 
 struct disk_rec *disk_index_add(struct disk_index *, const struct disk_new *);

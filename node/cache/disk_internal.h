@@ -229,6 +229,7 @@ void disk__discard(struct disk *, uint64_t serial, uint64_t charge, enum disk_tr
 /* Remembers that what is on the disk of this key, up to this serial, is purged. */
 void disk__bury(struct disk *, const struct disk_id *, uint64_t serial);
 struct disk_file *disk__find_open(const struct disk *, uint64_t serial);
+bool disk__is_for_others(const struct disk_file *); /* may it go to other nodes? As entry_is_shareable has it */
 /* From now on others find it open. */
 void disk__put_in_table(struct disk *, struct disk_file *, struct disk_rec *);
 /* Is this writing still wanted? Then it is in the index now, in the place of what it replaces, and its file open. */

@@ -13,7 +13,8 @@
 
 #include "node/cache/disk_ops.h"
 
-enum disk_note_op { DISK_NOTE_ADD = 1, DISK_NOTE_GONE, DISK_NOTE_PURGED };
+/* ADD_SHARED: as ADD, of what may go to other nodes. Who does not know an op takes its object for gone, and finds it again by its file. */
+enum disk_note_op { DISK_NOTE_ADD = 1, DISK_NOTE_GONE, DISK_NOTE_PURGED, DISK_NOTE_ADD_SHARED };
 
 /* One record, as it is written. */
 struct disk_note {

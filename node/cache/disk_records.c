@@ -120,9 +120,15 @@ static bool make_place(struct disk *d, const struct disk_id *id, uint64_t varian
 	return true;
 }
 
+bool disk__is_for_others(const struct disk_file *f)
+{
+	return !f->label.guarded && f->head->status == 200 && f->head->terms.lifetime_s == FRESH_FOREVER_S;
+}
+
 static struct disk_rec *add(struct disk *d, const struct disk_file *f, const struct disk_id *id, uint64_t bytes)
 {
-	struct disk_new what = {*id, disk_id_variant(&f->label.variant), f->label.serial, bytes};
+	struct disk_new what = {*id, disk_id_variant(&f->label.variant), f->label.serial, bytes,
+				disk__is_for_others(f)};
 
 	return disk_index_add(&d->index, &what);
 }

@@ -507,6 +507,7 @@ static int open_desk(struct cluster *c, char *why, size_t why_bytes)
 				.lookup = lookup_of(conf->policy->cluster.lookup),
 			},
 		.index = c->s.index,
+		.disk = c->s.disk,
 		.streams = c->streams,
 		.purge = c->purge,
 		.log = c->s.log,
@@ -596,6 +597,7 @@ const struct fetch_cluster *cluster_add_lane(struct cluster *c, struct loop *loo
 	struct peer_door_settings door = {
 		.loop = loop,
 		.index = c->s.index,
+		.disk = c->s.disk,
 		.streams = c->streams,
 		.purge = c->purge,
 		.desk = c->desk,

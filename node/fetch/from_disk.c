@@ -7,26 +7,12 @@
 #include "node/cache/disk.h"
 #include "node/cache/disk_file.h"
 #include "node/cache/disk_writer.h"
+#include "node/cache/file_entry.h"
 #include "node/cache/orders.h"
 #include "node/fetch/flight_internal.h"
 #include "node/net/work.h"
 
 /* ---- into the index ---- */
-
-static struct entry *entry_of(const struct fetcher *c, struct disk_file *file)
-{
-	struct key key = disk_file_key(file);
-	struct entry_terms terms = {
-		.stored = true,
-		.guarded = disk_file_is_guarded(file),
-		.shared = true,
-		.variant = disk_file_variant(file),
-	};
-	struct entry *e = index_entry(c->index, &key);
-
-	entry_set_head(e, disk_file_head(file), &terms);
-	return e;
-}
 
 /* False: there is no room in memory. */
 static bool copy_body(const struct fetcher *c, struct entry *e, const char *bytes, size_t n, uint64_t *charged)
@@ -51,11 +37,8 @@ static bool copy_body(const struct fetcher *c, struct entry *e, const char *byte
 
 struct entry *from_disk_entry(const struct fetcher *c, struct disk_file *file, struct entry *pending)
 {
-	struct entry *e = entry_of(c, file);
+	struct entry *e = file_entry(c->index, file, c->loop);
 
-	entry_set_file(e, file);
-	body_set_length(&e->body, disk_file_length(file));
-	entry_end(e, ENTRY_FILLED, REASON_NONE, c->loop);
 	if (!index_publish_for(c->index, e, pending)) {
 		entry_unref(&e);
 		return NULL;
@@ -71,7 +54,7 @@ struct entry *from_disk_entry(const struct fetcher *c, struct disk_file *file, s
 static struct entry *publish(const struct fetcher *c, struct disk_file *file, const char *bytes, size_t n,
 			     struct entry *pending)
 {
-	struct entry *e = entry_of(c, file);
+	struct entry *e = file_entry_begin(c->index, file);
 	uint64_t charged = 0;
 
 	if (!copy_body(c, e, bytes, n, &charged))

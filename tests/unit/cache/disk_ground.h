@@ -220,6 +220,7 @@ struct object {
 	const char *vary;  /* its Vary in normal form, "" for none */
 	const char *value; /* of that request field */
 	unsigned version;
+	bool for_good; /* immutable */
 };
 
 static inline struct key object_key(unsigned n)
@@ -263,6 +264,8 @@ static inline struct head *object_head(const struct object *o)
 	h->date = 1699999999000;
 	h->last_modified = -1;
 	h->terms = (struct fresh_terms){.lifetime_s = 3600, .age_s = 7, .source = FRESH_WHY_EXPLICIT};
+	if (o->for_good)
+		h->terms = (struct fresh_terms){.lifetime_s = FRESH_FOREVER_S, .source = FRESH_WHY_IMMUTABLE};
 	h->n = (uint32_t)n;
 	h->phrase_n = 2;
 	h->vary_n = (uint16_t)vary_n;

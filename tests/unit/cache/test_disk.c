@@ -120,6 +120,60 @@ static void variants_are_told_apart(void **state)
 	disk_ground_fini(&t);
 }
 
+static bool may_be_told(struct disk_ground *t, const struct object *o)
+{
+	struct key key = object_key(o->n);
+	struct key_variant variant = object_variant(o);
+
+	return disk_has_shared(t->disk, key.b, &variant);
+}
+
+static size_t all_that_may_be_told(struct disk_ground *t)
+{
+	struct disk_shared *v;
+	size_t all = 0;
+
+	for (unsigned part = 0; part < DISK_PARTS; part++) {
+		size_t n = disk_shared(t->disk, part, &v);
+
+		for (size_t i = 0; i < n; i++)
+			assert_true(disk_has_shared(t->disk, v[i].key, &(struct key_variant){{0}}));
+		free(v);
+		all += n;
+	}
+	return all;
+}
+
+static void what_may_go_to_other_nodes_is_known_from_memory(void **state)
+{
+	struct object mortal = {.n = 1, .bytes = 500}, good = {.n = 2, .bytes = 500, .for_good = true};
+	struct object other = {.n = 2, .vary = "accept-encoding", .value = "br"};
+	struct object large = {.n = 3, .bytes = 300000, .for_good = true}, absent = {.n = 4};
+	struct key key = object_key(large.n);
+	struct disk_ground t;
+
+	(void)state;
+	disk_ground_init(&t, 10 * MB);
+	assert_true(object_put(&t, &mortal));
+	assert_true(object_put(&t, &good));
+	assert_true(object_put(&t, &large));
+	for (int round = 0; round < 2; round++) {
+		assert_false(may_be_told(&t, &mortal));
+		assert_true(may_be_told(&t, &good));
+		assert_false(may_be_told(&t, &other));
+		assert_true(may_be_told(&t, &large));
+		assert_false(may_be_told(&t, &absent));
+		assert_int_equal(2, all_that_may_be_told(&t));
+		disk_ground_restart(&t);
+	}
+	disk_purge(t.disk, &key);
+	assert_false(may_be_told(&t, &large));
+	disk_let_go(t.disk);
+	assert_false(may_be_told(&t, &good));
+	assert_int_equal(0, all_that_may_be_told(&t));
+	disk_ground_fini(&t);
+}
+
 static void a_new_version_takes_the_place_of_the_old(void **state)
 {
 	struct object old = {.n = 1, .bytes = 200000}, new = {.n = 1, .bytes = 300000, .version = 2};
@@ -541,6 +595,7 @@ int main(void)
 		cmocka_unit_test(a_head_comes_back_as_it_was),
 		cmocka_unit_test(a_clock_that_was_set_back_makes_stale),
 		cmocka_unit_test(variants_are_told_apart),
+		cmocka_unit_test(what_may_go_to_other_nodes_is_known_from_memory),
 		cmocka_unit_test(a_new_version_takes_the_place_of_the_old),
 		cmocka_unit_test(purged_is_gone),
 		cmocka_unit_test(purging_by_a_predicate_reads_heads),

@@ -40,7 +40,7 @@ static void fill(struct disk_index *x)
 
 	rng_seed(&rng, 1);
 	for (uint64_t i = 1; i <= MANY; i++) {
-		struct disk_new what = {{rng_next(&rng), rng_next(&rng)}, 0, i, 10000 + i % 1000};
+		struct disk_new what = {{rng_next(&rng), rng_next(&rng)}, 0, i, 10000 + i % 1000, i % 2 == 0};
 
 		disk_index_add(x, &what);
 	}
@@ -127,7 +127,7 @@ static void the_least_wanted_goes_first(void **state)
 	(void)state;
 	disk_index_init(x);
 	for (uint64_t i = 0; i < 10; i++)
-		r[i] = disk_index_add(x, &(struct disk_new){{i << 32, i}, 0, i + 1, 100});
+		r[i] = disk_index_add(x, &(struct disk_new){{i << 32, i}, 0, i + 1, 100, false});
 	assert_ptr_equal(disk_index_first(x), r[0]);
 	r[0]->hits = 2;
 	assert_ptr_equal(disk_index_first(x), r[1]);
