@@ -1,16 +1,6 @@
-#include <stdlib.h>
-
-#include "node/base/mem.h"
-#include "node/cache/disk.h"
+#include "node/cache/disk_search.h"
 #include "node/cache/file_entry.h"
 #include "peer/peer_door_internal.h"
-
-/* What a worker of the disk's finds its way back by: the visitor may leave before. */
-struct door_search {
-	struct visitor *visitor; /* NULL: it has left */
-	struct loop *loop;
-	struct deferred at_end;
-};
 
 static struct index_ask ask_of(const struct visitor *v)
 {
@@ -34,38 +24,21 @@ static struct entry *entry_of(const struct visitor *v, struct disk_file *file)
 
 static void on_found(void *cookie, struct disk_file *file)
 {
-	struct door_search *s = cookie;
-	struct visitor *v = s->visitor;
-	struct entry *e = v && file ? entry_of(v, file) : NULL;
+	struct visitor *v = cookie;
+	struct entry *e = file ? entry_of(v, file) : NULL;
 
 	disk_file_unref(&file);
-	loop_defer_cancel(s->loop, &s->at_end);
-	free(s);
-	if (!v)
-		return;
 	v->object.search = NULL;
 	door__object_found(v, e);
 }
 
-static void on_loop_gone(void *arg)
-{
-	free(arg);
-}
-
 static enum door_found search(struct visitor *v)
 {
+	const struct peer_door_settings *s = &v->door->settings;
 	struct index_ask ask = ask_of(v);
-	struct door_search *s = NEW(struct door_search);
 
-	s->visitor = v;
-	s->loop = v->door->settings.loop;
-	if (disk_find_start(v->door->settings.disk, &ask, s->loop, on_found, s) < 0) {
-		free(s);
-		return DOOR_BUSY;
-	}
-	loop_at_end(s->loop, &s->at_end, on_loop_gone, s);
-	v->object.search = s;
-	return DOOR_SEARCHING;
+	v->object.search = disk_search_start(s->disk, &ask, s->loop, on_found, v);
+	return v->object.search ? DOOR_SEARCHING : DOOR_BUSY;
 }
 
 enum door_found door__disk_find(struct visitor *v, struct entry **out)
@@ -85,11 +58,4 @@ enum door_found door__disk_find(struct visitor *v, struct entry **out)
 		break;
 	}
 	return DOOR_NOT_FOUND;
-}
-
-void door__search_end(struct visitor *v)
-{
-	if (v->object.search)
-		v->object.search->visitor = NULL;
-	v->object.search = NULL;
 }

@@ -14,11 +14,11 @@
 
 /* ---- one object on its way out ---- */
 
-struct door_search;
+struct disk_search;
 
 struct door_object {
 	struct entry *entry;            /* shared; NULL: none is on its way */
-	struct door_search *search;     /* NULL: none is on its way */
+	struct disk_search *search;     /* NULL: none is on its way */
 	bool other_variant;             /* something is in memory, but for other requests */
 	bool has_place;                 /* among the streams */
 	struct entry_watch watch;       /* until the entry is complete */
@@ -108,9 +108,7 @@ bool door__disk_has(const struct visitor *);
 enum door_found { DOOR_FOUND, DOOR_NOT_FOUND, DOOR_SEARCHING, DOOR_BUSY };
 
 /* The request is in door->parsed. FOUND: *out, whole, with a reference, and published nowhere: siblings leave no mark in memory.
- * SEARCHING: door__object_found comes, never from inside, unless the search is ended. */
+ * SEARCHING: door__object_found comes, never from inside, unless object.search is ended. */
 enum door_found door__disk_find(struct visitor *, struct entry **out);
-/* Harmless when there is none. */
-void door__search_end(struct visitor *);
 
 #endif

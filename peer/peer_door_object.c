@@ -8,6 +8,7 @@
 
 #include "node/base/check.h"
 #include "node/base/mem.h"
+#include "node/cache/disk_search.h"
 #include "peer/peer_door_internal.h"
 #include "proto/chunked.h"
 #include "proto/http1_format.h"
@@ -73,7 +74,7 @@ void door__object_fini(struct visitor *v)
 {
 	struct door_object *o = &v->object;
 
-	door__search_end(v);
+	disk_search_end(&o->search);
 	if (o->has_place)
 		give_place_back(v);
 	if (!o->entry)

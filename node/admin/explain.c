@@ -5,6 +5,8 @@
 #include "node/base/check.h"
 #include "node/base/json.h"
 #include "node/base/mem.h"
+#include "node/cache/disk_file.h"
+#include "node/cache/disk_search.h"
 #include "node/policy/classrule.h"
 #include "proto/pathclass.h"
 #include "proto/storeid.h"
@@ -17,6 +19,8 @@ struct explain {
 	struct explain_ground ground;
 	struct peer_errand errand;
 	struct deferred job; /* when there is nobody to ask */
+	struct disk_search *search;
+	struct disk_file *file; /* what the disk has of it; NULL: nothing, or it was not looked for */
 	explain_on_done_f *on_done;
 	void *cookie;
 	struct key key;
@@ -30,6 +34,7 @@ struct explain {
 /* What is here, in words. */
 struct finding {
 	const char *state, *would, *why;
+	const char *on; /* NULL: nowhere */
 	bool has_size, has_age, for_ever;
 	uint64_t size;
 	int64_t age_s, ttl_s;
@@ -38,6 +43,8 @@ struct finding {
 static void explain_free(struct explain *e)
 {
 	peer_errand_end(&e->errand, false, 0);
+	disk_search_end(&e->search);
+	disk_file_unref(&e->file);
 	loop_defer_cancel(e->ground.loop, &e->job);
 	policy_unref(&e->ground.policy);
 	free(e->store_id);
@@ -47,27 +54,45 @@ static void explain_free(struct explain *e)
 
 /* ---- what is here ---- */
 
-static void judge_published(struct entry *entry, const struct entry_view *view, mono_us now, struct finding *f)
+static void judge_stored(const struct head *head, bool guarded, mono_us now, struct finding *f)
 {
 	struct cachectl nothing; /* that the request says */
-	dur_ms here = head_here(view->head, now);
+	dur_ms here = head_here(head, now);
 	enum fresh_why why = FRESH_WHY_NONE;
 	enum fresh_verdict verdict;
 
 	cachectl_init(&nothing);
-	verdict = fresh_verdict(&view->head->terms, &nothing, here, &why);
+	verdict = fresh_verdict(&head->terms, &nothing, here, &why);
 	f->has_size = f->has_age = true;
-	f->size = body_length(&entry->body);
-	f->age_s = fresh_age_s(&view->head->terms, here);
-	f->ttl_s = fresh_ttl_s(&view->head->terms, here);
+	f->age_s = fresh_age_s(&head->terms, here);
+	f->ttl_s = fresh_ttl_s(&head->terms, here);
 	f->for_ever = f->ttl_s == FRESH_FOREVER_S;
 	f->why = fresh_why_word(why);
 	f->state = verdict == FRESH_SERVE ? "fresh" : "stale";
 	f->would = verdict == FRESH_REVALIDATE ? "revalidate" : verdict == FRESH_SERVE ? "hit" : "stale-hit";
-	if (view->guarded) { /* for credentials that the origin has accepted; who asks here has none */
+	if (guarded) { /* for credentials that the origin has accepted; who asks here has none */
 		f->would = "revalidate";
 		f->why = fresh_why_word(FRESH_WHY_AUTHORIZATION);
 	}
+}
+
+static void judge_published(struct entry *entry, const struct entry_view *view, mono_us now, struct finding *f)
+{
+	judge_stored(view->head, view->guarded, now, f);
+	f->size = body_length(&entry->body);
+	f->on = "memory";
+	if (view->file)
+		f->on = "disk";
+}
+
+static void judge_file(struct disk_file *file, mono_us now, struct finding *f)
+{
+	struct head *head = disk_file_head(file);
+
+	judge_stored(head, disk_file_is_guarded(file), now, f);
+	f->size = disk_file_length(file);
+	f->on = "disk";
+	head_unref(&head);
 }
 
 static void judge(struct explain *e, struct finding *f)
@@ -96,6 +121,8 @@ static void judge(struct explain *e, struct finding *f)
 			break;
 		}
 		head_unref(&view.head);
+	} else if (e->file) {
+		judge_file(e->file, now, f);
 	}
 	if (e->path.class == PATH_PASS)
 		*f = (struct finding){.state = "absent", .would = "bypass", .why = fresh_why_word(FRESH_WHY_PASS)};
@@ -128,6 +155,10 @@ static void put_finding(struct buf *b, const struct finding *f)
 	if (f->has_size) {
 		buf_put_str(b, ",\"size\":");
 		buf_put_u64(b, f->size);
+	}
+	if (f->on) {
+		buf_putc(b, ',');
+		put_word(b, "on", f->on);
 	}
 	buf_put_str(b, "},");
 	put_word(b, "would", f->would);
@@ -202,6 +233,44 @@ static void on_nobody(void *arg)
 	finish(arg, NULL);
 }
 
+/* ---- first the disk, then the siblings ---- */
+
+static void ask_siblings(struct explain *e)
+{
+	struct peer_ask ask = {.key = e->key, .audit = true};
+
+	if (e->ground.desk && e->path.class == PATH_IMMUTABLE) /* nothing else is shared between siblings */
+		peer_errand_start(&e->errand, e->ground.desk, e->ground.loop, &ask, on_answer, e);
+	else
+		loop_defer(e->ground.loop, &e->job, on_nobody, e);
+}
+
+static void on_file(void *cookie, struct disk_file *file)
+{
+	struct explain *e = cookie;
+
+	CHECK(e, EXPLAIN_MAGIC);
+	e->search = NULL;
+	e->file = file;
+	ask_siblings(e);
+}
+
+/* By a worker, whose answer comes later. False: there is nothing to wait for. */
+static bool look_on_disk(struct explain *e)
+{
+	struct disk *d = e->ground.disk;
+	struct hdrs *plain;
+	struct index_ask ask;
+
+	if (!d || !disk_has(d, &e->key))
+		return false;
+	plain = NEW(struct hdrs);
+	ask = (struct index_ask){.key = e->key, .request = plain};
+	e->search = disk_search_start(d, &ask, e->ground.loop, on_file, e);
+	free(plain);
+	return e->search != NULL;
+}
+
 /* ---- start ---- */
 
 static int read_url(struct explain *e, struct span text, const char **why)
@@ -236,7 +305,6 @@ struct explain *explain_start(const struct explain_ground *ground, struct span u
 			      void *cookie, const char **why)
 {
 	struct explain *e = NEW(struct explain);
-	struct peer_ask ask = {.audit = true};
 
 	e->magic = EXPLAIN_MAGIC;
 	e->ground = *ground;
@@ -247,11 +315,8 @@ struct explain *explain_start(const struct explain_ground *ground, struct span u
 		explain_free(e);
 		return NULL;
 	}
-	ask.key = e->key;
-	if (ground->desk && e->path.class == PATH_IMMUTABLE) /* nothing else is shared between siblings */
-		peer_errand_start(&e->errand, ground->desk, ground->loop, &ask, on_answer, e);
-	else
-		loop_defer(ground->loop, &e->job, on_nobody, e);
+	if (!look_on_disk(e))
+		ask_siblings(e);
 	return e;
 }
 

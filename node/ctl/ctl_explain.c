@@ -68,7 +68,7 @@ static void put_label(FILE *f, const char *label)
 
 static void print_here(FILE *f, struct span here, bool colour)
 {
-	char state[64], why[TEXT_BYTES], number[CTL_NUMBER_BYTES];
+	char state[64], on[16], why[TEXT_BYTES], number[CTL_NUMBER_BYTES];
 	bool fresh, stale;
 
 	ctl_json_text(here, "state", state, sizeof(state));
@@ -77,6 +77,8 @@ static void print_here(FILE *f, struct span here, bool colour)
 	stale = strcmp(state, "stale") == 0;
 	put_label(f, "here");
 	put_meaning(f, colour, MEANING_OF(states, state), state);
+	if (strcmp(ctl_json_text(here, "on", on, sizeof(on)), "disk") == 0)
+		fputs(" on disk", f);
 	if (ctl_json_has(here, "age_s"))
 		fprintf(f, ", %s old", ctl_format_s(ctl_json_u64(here, "age_s"), number));
 	if (fresh && ctl_json_has(here, "ttl_s"))

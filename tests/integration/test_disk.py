@@ -55,6 +55,32 @@ def test_what_was_stored_survives_a_restart(make, size):
     assert counters["hits_disk_total"] == 1 and counters["hits_memory_total"] == 1, "once from disk, then from memory"
 
 
+@pytest.mark.parametrize("size", [1000, 9_000_000])
+def test_explain_knows_what_the_disk_has(make, size):
+    o = make.origin()
+    o.on(TGZ, Reply(body=tgz(size), headers=STORED))
+    edge = make.edge(disk())
+    url = o.url(TGZ)
+
+    def told():
+        import json
+        return json.loads(edge.ctl("explain", url, "--json").stdout)
+    assert told()["would"] == "fetch" and "on" not in told()["here"]
+    edge.get(url)
+    await_kept(edge, 1)
+    again(edge)
+    for _ in range(2):
+        t = told()
+        assert t["would"] == "hit" and t["here"]["state"] == "fresh" and t["here"]["on"] == "disk", "asking takes nothing into memory"
+        assert t["here"]["size"] == len(tgz(size)) and t["here"]["age_s"] >= 0 and t["here"]["ttl_s"] is None
+    assert "fresh on disk, " in edge.ctl("explain", url).stdout
+    assert stats(edge)["counters"]["hits_disk_total"] == 0
+    edge.get(url)
+    assert told()["would"] == "hit" and told()["here"]["on"] == ("memory" if size == 1000 else "disk")
+    edge.ctl("purge", url)
+    assert told()["would"] == "fetch"
+
+
 def test_it_survives_kill_9(make):
     o = make.origin()
     bodies = {f"/p/-/p-{i}.0.0.tgz": tgz(20_000 + i) for i in range(20)}
