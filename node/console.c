@@ -162,12 +162,20 @@ static struct span show_denied(void *cookie)
 	return orders_format(n->orders);
 }
 
+static char *matrix_page(void *cookie, size_t *bytes)
+{
+	struct node *n = cookie;
+
+	return n->cluster ? overview_json(n->overview, n->cluster, bytes) : NULL;
+}
+
 static void explain(void *cookie, struct span url, struct control_reply *reply)
 {
 	struct node *n = cookie;
 	struct explain_ground ground = {
 		.loop = n->lanes[0].loop,
 		.index = n->index,
+		.disk = n->disk,
 		.policy = n->lanes[0].server.policy,
 		.salt = span_str(n->salt),
 		.desk = n->cluster ? cluster_desk(n->cluster) : NULL,
@@ -285,6 +293,7 @@ static const struct admin_actions admin_actions = {
 	.stats = show_stats,
 	.metrics = show_metrics,
 	.peers = show_peers,
+	.matrix = matrix_page,
 	.page = show_page,
 	.history = show_history,
 	.recent = show_recent,
@@ -320,6 +329,7 @@ int console_open(struct node *n, char *why, size_t why_bytes)
 	struct loop *loop = n->lanes[0].loop;
 
 	n->inquiries = inquiries_new();
+	n->overview = overview_new(loop);
 	n->objects = objects_new(loop, n->store);
 	n->control = control_open(loop, n->conf->control, &control_actions, n, why, why_bytes);
 	return n->control ? open_admin(n, why, why_bytes) : -1;
@@ -351,6 +361,8 @@ void console_close(struct node *n)
 	admin_close(&n->admin);
 	inquiries_free(n->inquiries);
 	n->inquiries = NULL;
+	overview_free(n->overview);
+	n->overview = NULL;
 	objects_free(n->objects);
 	n->objects = NULL;
 }

@@ -24,6 +24,7 @@
 #include "node/cache/disk.h"
 #include "node/cache/orders.h"
 #include "node/cluster/cluster.h"
+#include "node/cluster/overview.h"
 #include "node/conf/conf.h"
 #include "node/fetch/hostmood.h"
 #include "node/fetch/recall.h"
@@ -94,6 +95,7 @@ struct node {
 	struct control_reply *upgrade; /* who has asked for one; on the first lane */
 	struct admin *admin;
 	struct inquiries *inquiries;
+	struct overview *overview;
 	struct objects *objects;
 	struct cluster *cluster; /* NULL: this node is in none */
 	atomic_uint connections, lanes_ended;

@@ -197,6 +197,17 @@ static struct answer page_peers(struct admin *a, const struct url *url)
 	return say(a, 404, "this node is in no cluster");
 }
 
+static struct answer page_matrix(struct admin *a, const struct url *url)
+{
+	size_t n;
+	char *text = a->actions->matrix(a->cookie, &n);
+
+	(void)url;
+	if (!text)
+		return say(a, 404, "this node is in no cluster");
+	return (struct answer){200, JSON, span_of(text, n), text};
+}
+
 static struct answer page_ca(struct admin *a, const struct url *url)
 {
 	struct span rest = url->query, part, form = SPAN("pem");
@@ -220,7 +231,7 @@ static const struct {
 	{SPAN("/"), page_people},         {SPAN("/healthz"), page_healthz},      {SPAN("/readyz"), page_readyz},
 	{SPAN("/metrics"), page_metrics}, {SPAN("/stats.json"), page_stats},     {SPAN("/history.json"), page_history},
 	{SPAN("/page.json"), page_facts}, {SPAN("/recent.json"), page_recent},   {SPAN("/peers.json"), page_peers},
-	{SPAN("/ca.crt"), page_ca},       {SPAN("/objects.json"), page_objects},
+	{SPAN("/ca.crt"), page_ca},       {SPAN("/objects.json"), page_objects}, {SPAN("/matrix.json"), page_matrix},
 };
 
 static struct answer page_missing(struct admin *a)

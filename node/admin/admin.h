@@ -9,6 +9,7 @@
  *     /recent.json  recent.h: what went wrong lately; URLs and clients only with admin.show_urls
  *     /objects.json objects.h; URLs only with admin.show_urls
  *     /peers.json   peersjson.h; 404 when the node is in no cluster
+ *     /matrix.json  what all nodes see of each other, as it was found some seconds ago (cluster/overview.h); 404 as above
  *     /ca.crt       the certificate that clients are to trust; ?format=pem (also without), der or p12
  *
  * GET and HEAD only: all that changes something goes through the control socket (control.h). Any job of the host may read
@@ -35,6 +36,7 @@ struct admin_actions {
 	void (*stats)(void *cookie, struct buf *json);
 	void (*metrics)(void *cookie, struct buf *text);
 	bool (*peers)(void *cookie, struct buf *json);      /* at least PEERSJSON_LEAST; false: in no cluster */
+	char *(*matrix)(void *cookie, size_t *bytes);       /* to be freed by the caller; NULL: in no cluster */
 	void (*page)(void *cookie, struct page_facts *out); /* zeroed before */
 	void (*history)(void *cookie, struct history_row *now);
 	void (*recent)(void *cookie, struct buf *json);  /* RECENT_MAX */

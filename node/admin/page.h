@@ -1,6 +1,6 @@
 /* page: the page for people, at / of the admin port: one file with its own style and script (page/page.html), part of the program.
  *
- * It asks /page.json, /stats.json, /history.json, /recent.json, /objects.json and /peers.json again and again. What they say is put in as text only, and the
+ * It asks /page.json, /stats.json, /history.json, /recent.json, /objects.json, /peers.json and /matrix.json again and again. What they say is put in as text only, and the
  * content security policy lets no script run but the page's own, known by its hash, and nothing be loaded from anywhere else.
  *
  *     {"state":"ready","role":"edge","proxy":["127.0.0.1:8080"],"bump":["127.0.0.1:8081"],"ca":true,"cluster":false}      page.json

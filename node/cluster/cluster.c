@@ -357,6 +357,16 @@ void cluster_put_metrics(struct cluster *c, struct buf *text)
 	metricstext_put_cluster(text, &facts, peer_desk_set(c->desk), c->parents);
 }
 
+size_t cluster_members(const struct cluster *c)
+{
+	const struct peer_set *set = peer_desk_set(c->desk);
+	size_t n = 0;
+
+	for (int state = 0; state < PEER_STATES; state++)
+		n += peer_set_count(set, (enum peer_state)state);
+	return n;
+}
+
 struct matrix *cluster_matrix(struct cluster *c, matrix_on_done_f *on_done, void *cookie)
 {
 	struct matrix_ground ground = {

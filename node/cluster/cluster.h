@@ -49,6 +49,7 @@ void cluster_close(struct cluster **c);
 void cluster_put_peers(struct cluster *, struct buf *json);
 /* metricstext.h; at least METRICSTEXT_CLUSTER_MAX. */
 void cluster_put_metrics(struct cluster *, struct buf *text);
+size_t cluster_members(const struct cluster *); /* others, whatever their state */
 /* All nodes' (matrix.h). */
 struct matrix *cluster_matrix(struct cluster *, matrix_on_done_f *, void *cookie);
 /* For explain.h. */

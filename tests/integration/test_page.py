@@ -424,7 +424,7 @@ def test_hostile_names_are_shown_as_text(browser, make, fake):
     fake.answers["/"] = fields, page.body
     counts = dict.fromkeys(("requests", "hits", "sibling", "parent", "misses", "client_bytes", "cache_bytes", "failures", "upstream_requests",
                             "upstream_failures", "upstream_bytes"), 1)
-    for path in ("/page.json", "/stats.json", "/history.json", "/peers.json", "/recent.json", "/objects.json"):
+    for path in ("/page.json", "/stats.json", "/history.json", "/peers.json", "/recent.json", "/objects.json", "/matrix.json"):
         told = json.loads(a.page(path).body)
         if path == "/recent.json":
             line = {"time": "", "count": 1, "word": "", "what": "", "status": 502, "url": "", "client": ""}
@@ -432,6 +432,9 @@ def test_hostile_names_are_shown_as_text(browser, make, fake):
         elif path == "/objects.json":
             told = {"urls": True, "as_of": "", "objects": 1}
             told["largest"] = told["hottest"] = [{"host": HOSTILE, "url": HOSTILE, "type": HOSTILE, "bytes": 1, "hits": 1}]
+        elif path == "/matrix.json":
+            seen = json.loads(a.page("/peers.json").body)
+            told = {"age_s": 1, "every_s": 10, "too_many": False, "nodes": [poisoned(seen), {"node": HOSTILE, "error": HOSTILE}]}
         elif path != "/history.json":
             time = told.get("time")
             told = poisoned(told)
@@ -454,6 +457,8 @@ def test_hostile_names_are_shown_as_text(browser, make, fake):
     for table in ("hosts-rows", "slow", "largest", "hottest"):
         assert browser.texts(f"#{table} td:first-child") == [HOSTILE], table
     assert browser.texts("#classes tr:first-child td")[:2] == [HOSTILE] * 2 and browser.texts("#classes tr:last-child td")[1] == "__proto__"
+    eventually("the matrix", lambda: browser.texts("#matrix-rows th") == [HOSTILE] * 2)
+    assert browser.texts("#matrix-columns th")[1:] == [HOSTILE] * 2 and HOSTILE in browser.text("#matrix-rows tr:last-child td")
     assert browser.run("return window.bad === undefined && document.scripts.length === 1 && "
                        "!document.querySelector('img, iframe, object, embed')")
     assert browser.complaints() == []
@@ -486,6 +491,64 @@ def test_the_cluster_is_shown(browser, make, origin):
     assert "pmcachectl peers --matrix" in b.text("#cluster")
     keep("cluster", b.picture())
 
+    assert b.complaints() == []
+
+
+def matrix_of(e):
+    return json.loads(e.page("/matrix.json").body)
+
+
+def test_outside_a_cluster_there_is_no_matrix(edge):
+    assert look(edge, "/matrix.json").status == 404
+
+
+def test_the_matrix_is_asked_for_seldom_however_many_look(make):
+    cluster = make.cluster(edges=3)
+    a, b, c = cluster.start()
+    found = eventually("all nodes have answered", lambda: (m := matrix_of(a)) and m["age_s"] is not None and m)
+    assert found["every_s"] == 10 and not found["too_many"]
+    assert [n["node"] for n in found["nodes"]][0] == "edge1" and {n["node"] for n in found["nodes"]} == {"edge1", "edge2", "edge3"}
+    assert all({p["name"] for p in n["peers"]} == {"edge1", "edge2", "edge3"} - {n["node"]} for n in found["nodes"])
+    before = [matrix_of(a)["age_s"]]
+    for _ in range(20):
+        now = matrix_of(a)
+        if now["age_s"] < before[-1]:
+            break  # the ten seconds are over: it has been asked anew
+        assert now["nodes"] == found["nodes"], "what was found, word for word: nobody is asked again"
+        before.append(now["age_s"])
+    c.stop()
+    lost = eventually("the next asking finds it gone",
+                      lambda: [n for n in matrix_of(a)["nodes"] if n["node"] == "edge3" and n.get("error")], deadline=60)
+    assert lost and {"edge1", "edge2"} <= {n["node"] for n in matrix_of(a)["nodes"]}
+
+
+def test_the_matrix_is_shown(browser, make, origin):
+    cluster = make.cluster(edges=3)
+    a, b2, b3 = cluster.start()
+    body = blob(20_000)
+    origin.on(by_hash(body), Reply(body=body, headers=[("Cache-Control", "max-age=1000")]))
+    for e in (a, b2):
+        e.get(origin.url(by_hash(body)))
+    b = opened(browser, home(a))
+    eventually("its rows", lambda: b.texts("#matrix-rows th") == ["edge1", "edge2", "edge3"])
+    assert b.texts("#matrix-columns th")[1:] == ["edge1", "edge2", "edge3"]
+    row = b.texts("#matrix-rows tr:nth-child(2) td")
+    assert row[:2] == ["up 1 of 1 hits 0 lost", "–"]
+    assert re.fullmatch(r"As of \d+ s ago; asked every 10 s at the most.", b.text("#matrix-about"))
+    keep("matrix", b.picture())
+
+    colours = []
+    for scheme in ("light", "dark"):
+        b.scheme(scheme)
+        colours.append(b.run("const s = getComputedStyle(document.querySelector('#matrix-rows th')); return [s.backgroundColor, s.color]"))
+    assert colours[0][0] != colours[1][0] and colours[0][1] != colours[1][1], "also the column that stays in place"
+
+    b.size(320, 640, phone=True)
+    assert b.run("const r = document.documentElement; return r.scrollWidth <= r.clientWidth"), "the page itself does not scroll"
+    assert b.run("const x = document.querySelector('#matrix-box'); return x.scrollWidth > x.clientWidth"), "its box does"
+    b.run("document.querySelector('#matrix-box').focus()")
+    assert b.run("return document.activeElement.id") == "matrix-box"
+    keep("matrix-phone", b.picture())
     assert b.complaints() == []
 
 

@@ -74,6 +74,15 @@ static bool put_peers(void *cookie, struct buf *b)
 	return true;
 }
 
+static char *matrix(void *cookie, size_t *bytes)
+{
+	static const char text[] = "{\"age_s\":null,\"nodes\":[]}\n";
+	const struct world *w = cookie;
+
+	*bytes = sizeof(text) - 1;
+	return w->in_cluster ? strdup(text) : NULL;
+}
+
 static void tell_page(void *cookie, struct page_facts *out)
 {
 	(void)cookie;
@@ -109,6 +118,7 @@ static const struct admin_actions actions = {
 	.stats = put_stats,
 	.metrics = put_metrics,
 	.peers = put_peers,
+	.matrix = matrix,
 	.page = tell_page,
 	.history = tell_history,
 	.node = node_name,
@@ -386,6 +396,17 @@ static void peers_of_a_node_in_a_cluster_alone(void **state)
 	assert_memory_equal("{}]}\n", w->got + w->n - 5, 5);
 	assert_int_equal(200, status_of(ask(w, "HEAD /peers.json HTTP/1.1\r\n" HOST "\r\n")));
 	assert_string_equal("", body_of(w->got));
+}
+
+static void the_matrix_of_a_node_in_a_cluster_alone(void **state)
+{
+	struct world *w = *state;
+
+	assert_int_equal(404, status_of(get(w, "/matrix.json")));
+	w->in_cluster = true;
+	assert_int_equal(200, status_of(get(w, "/matrix.json")));
+	assert_has(w->got, "\r\nContent-Type: application/json\r\n");
+	assert_string_equal("{\"age_s\":null,\"nodes\":[]}\n", body_of(w->got));
 }
 
 static char *file_of(const struct world *w)
@@ -819,6 +840,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(pages, set_up_open, tear_down),
 		cmocka_unit_test_setup_teardown(the_history_grows_by_the_minute, set_up_open, tear_down),
 		cmocka_unit_test_setup_teardown(peers_of_a_node_in_a_cluster_alone, set_up_open, tear_down),
+		cmocka_unit_test_setup_teardown(the_matrix_of_a_node_in_a_cluster_alone, set_up_open, tear_down),
 		cmocka_unit_test_setup_teardown(the_certificate_is_the_one_that_was_read_last, set_up_open, tear_down),
 		cmocka_unit_test_setup_teardown(head_is_get_without_the_body, set_up_open, tear_down),
 		cmocka_unit_test_setup_teardown(a_drain_shows_in_readyz_alone, set_up_open, tear_down),
