@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "node/base/check.h"
+#include "node/base/durable.h"
 #include "node/base/hash.h"
 #include "node/base/mem.h"
 
@@ -176,19 +177,6 @@ char *parent_children_read(const char *path, size_t *n)
 	return text;
 }
 
-static bool write_all(int fd, struct span s)
-{
-	while (s.n) {
-		ssize_t n = write(fd, s.p, s.n);
-
-		if (n < 0 && errno != EINTR)
-			return false;
-		if (n > 0)
-			s = span_from(s, (size_t)n);
-	}
-	return true;
-}
-
 bool parent_children_write(const char *path, struct span text)
 {
 	char temporary[4096];
@@ -200,7 +188,7 @@ bool parent_children_write(const char *path, struct span text)
 	fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 	if (fd < 0)
 		return false;
-	good = write_all(fd, text) && fsync(fd) == 0;
+	good = durable_write(fd, text) && fsync(fd) == 0;
 	good = close(fd) == 0 && good;
 	if (good && rename(temporary, path) == 0)
 		return true;

@@ -13,6 +13,7 @@
 
 #include "node/base/check.h"
 #include "node/base/checksum.h"
+#include "node/base/durable.h"
 #include "node/base/mem.h"
 #include "node/tls/nodecert.h"
 
@@ -166,34 +167,6 @@ static uint64_t newest(const struct peer_purge *p)
 
 /* ---- the file ---- */
 
-static bool write_all(int fd, struct span s)
-{
-	while (s.n) {
-		ssize_t n = write(fd, s.p, s.n);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return false;
-		s = span_from(s, (size_t)n);
-	}
-	return true;
-}
-
-static bool sync_folder(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	char *folder =
-		slash ? span_dup(span_of(path, slash == path ? 1 : (size_t)(slash - path))) : span_dup(SPAN("."));
-	int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	bool ok = fd >= 0 && fsync(fd) == 0;
-
-	if (fd >= 0)
-		close(fd);
-	free(folder);
-	return ok;
-}
-
 static void put_in_file(struct buf *b, struct span record)
 {
 	put_number(b, record.n, LENGTH_BYTES);
@@ -214,7 +187,7 @@ static bool append(struct peer_purge *p, struct span record)
 	errno = EBADF;
 	if (p->fd < 0) /* an earlier failure left nothing to append to */
 		return false;
-	if (!write_all(p->fd, buf_span(&b))) {
+	if (!durable_write(p->fd, buf_span(&b))) {
 		int err = errno;
 
 		/* Nothing may stand behind half a record. */
@@ -263,14 +236,14 @@ static bool rewrite(struct peer_purge *p)
 	n = p->n;
 	pthread_mutex_unlock(&p->lock);
 	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0640);
-	ok = fd >= 0 && write_all(fd, all) && fsync(fd) == 0 && rename(path, p->path) == 0;
+	ok = fd >= 0 && durable_write(fd, all) && fsync(fd) == 0 && rename(path, p->path) == 0;
 	if (ok) {
 		if (p->fd >= 0)
 			close(p->fd);
 		p->fd = fd;
 		p->good = (off_t)all.n;
 		p->in_file = n;
-		ok = sync_folder(p->path);
+		ok = durable_sync_folder(p->path);
 	} else if (fd >= 0) {
 		int err = errno;
 

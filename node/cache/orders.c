@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "node/base/check.h"
+#include "node/base/durable.h"
 #include "node/base/json.h"
 #include "node/base/mem.h"
 #include "node/cache/aim.h"
@@ -238,33 +239,6 @@ static bool take_line(struct orders *o, struct span line)
 
 /* ---- the file ---- */
 
-static bool write_all(int fd, struct span s)
-{
-	while (s.n) {
-		ssize_t n = write(fd, s.p, s.n);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return false;
-		s = span_from(s, (size_t)n);
-	}
-	return true;
-}
-
-static void sync_folder(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	char *folder = slash ? span_dup(span_of(path, (size_t)(slash - path) + 1)) : span_dup(SPAN("."));
-	int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	if (fd >= 0) {
-		fsync(fd);
-		close(fd);
-	}
-	free(folder);
-}
-
 /* All that holds, as lines; owned by the caller. */
 static struct span image(struct orders *o)
 {
@@ -295,9 +269,9 @@ static bool rewrite(struct orders *o)
 
 	snprintf(beside, n, "%s.new", o->path);
 	fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0640);
-	ok = fd >= 0 && write_all(fd, all) && fsync(fd) == 0 && rename(beside, o->path) == 0;
+	ok = fd >= 0 && durable_write(fd, all) && fsync(fd) == 0 && rename(beside, o->path) == 0;
 	if (ok) {
-		sync_folder(o->path);
+		durable_sync_folder(o->path);
 		if (o->fd >= 0)
 			close(o->fd);
 		o->fd = fd;
@@ -316,7 +290,7 @@ static bool rewrite(struct orders *o)
 
 static bool append(struct orders *o, struct span line)
 {
-	if (!write_all(o->fd, line)) {
+	if (!durable_write(o->fd, line)) {
 		int err = errno;
 
 		/* Nothing may stand behind half a line. */

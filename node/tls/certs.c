@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "node/base/check.h"
+#include "node/base/durable.h"
 #include "node/base/hash.h"
 #include "node/base/mem.h"
 #include "node/base/rng.h"
@@ -165,36 +166,6 @@ STACK_OF(X509) * certs_read(const char *path, char *why, size_t why_bytes)
 	return certs;
 }
 
-static int write_all(int fd, const void *bytes, size_t n)
-{
-	const char *p = bytes;
-
-	while (n) {
-		ssize_t put = write(fd, p, n);
-
-		if (put < 0 && errno == EINTR)
-			continue;
-		if (put < 0)
-			return -1;
-		p += put;
-		n -= (size_t)put;
-	}
-	return 0;
-}
-
-static void sync_folder(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	char *folder = slash ? span_dup(span_of(path, (size_t)(slash - path) + 1)) : span_dup(SPAN("."));
-	int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	if (fd >= 0) {
-		fsync(fd);
-		close(fd);
-	}
-	free(folder);
-}
-
 int certs_write(const char *path, const void *bytes, size_t n, mode_t mode, bool overwrite, char *why, size_t why_bytes)
 {
 	size_t len = strlen(path);
@@ -211,7 +182,7 @@ int certs_write(const char *path, const void *bytes, size_t n, mode_t mode, bool
 		free(temp);
 		return -1;
 	}
-	bad = fchmod(fd, mode) < 0 || write_all(fd, bytes, n) < 0 || fsync(fd) < 0;
+	bad = fchmod(fd, mode) < 0 || !durable_write(fd, span_of(bytes, n)) || fsync(fd) < 0;
 	saved = errno;
 	close(fd);
 	if (!bad && renameat2(AT_FDCWD, temp, AT_FDCWD, path, overwrite ? 0 : RENAME_NOREPLACE) < 0) {
@@ -226,7 +197,7 @@ int certs_write(const char *path, const void *bytes, size_t n, mode_t mode, bool
 		else
 			snprintf(why, why_bytes, "%s cannot be written: %s", path, strerror(saved));
 	} else {
-		sync_folder(path);
+		durable_sync_folder(path);
 	}
 	free(temp);
 	return bad ? -1 : 0;
