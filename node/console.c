@@ -275,6 +275,20 @@ static void upgrade(void *cookie, struct control_reply *reply)
 
 /* ---- opening and closing ---- */
 
+static void control_reload(void *cookie, struct control_reply *reply)
+{
+	struct node *n = cookie;
+
+	errands_reload(n->errands, reply);
+}
+
+static void control_rotate(void *cookie, struct control_reply *reply)
+{
+	struct node *n = cookie;
+
+	errands_rotate(n->errands, n->accesslog, n->conf->access_log.path, reply);
+}
+
 static const struct control_actions control_actions = {
 	.matrix = show_matrix,
 	.explain = explain,
@@ -282,6 +296,8 @@ static const struct control_actions control_actions = {
 	.scrub = control_scrub,
 	.offline = control_offline,
 	.upgrade = upgrade,
+	.reload = control_reload,
+	.rotate = control_rotate,
 	.recent = show_recent_urls,
 	.stats = show_stats,
 	.objects = tell_objects,
@@ -330,6 +346,7 @@ int console_open(struct node *n, char *why, size_t why_bytes)
 
 	n->inquiries = inquiries_new();
 	n->overview = overview_new(loop);
+	n->errands = errands_new(loop);
 	n->objects = objects_new(loop, n->store);
 	n->control = control_open(loop, n->conf->control, &control_actions, n, why, why_bytes);
 	return n->control ? open_admin(n, why, why_bytes) : -1;
@@ -347,11 +364,13 @@ void console_let_go(struct node *n)
 	if (n->upgrade)
 		control_answer(n->upgrade, SPAN("{}"));
 	n->upgrade = NULL;
+	errands_fail(n->errands, "another process takes this one's place; ask it");
 	control_close(&n->control);
 }
 
 void console_drain(struct node *n)
 {
+	errands_fail(n->errands, "the node stops");
 	control_close(&n->control);
 	admin_drain(n->admin);
 }

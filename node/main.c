@@ -55,15 +55,11 @@ static void block_signals(sigset_t *set)
 
 static void reload(struct node *node, const struct options *o)
 {
-	struct conf *conf;
+	bool done;
 
 	service_reloading(&clock_system);
-	conf = load(o->config);
-	if (conf)
-		node_reload(node, conf);
-	else
-		fputs("pmcached: the old configuration stays in force\n", stderr);
-	service_ready(conf ? "serving" : "serving; the new configuration has faults, the old one stays in force");
+	done = node_reload(node, o->config);
+	service_ready(done ? "serving" : "serving; the new configuration has faults, the old one stays in force");
 }
 
 /* A second, or less where the service manager wants to hear more often. */

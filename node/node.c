@@ -224,6 +224,7 @@ static void on_stop(void *arg)
 static void node_free(struct node *n)
 {
 	cluster_close(&n->cluster);
+	errands_free(n->errands);
 	work_free(&n->work);
 	for (unsigned i = 0; i < n->n_lanes; i++)
 		lane_free(&n->lanes[i]);

@@ -17,8 +17,9 @@ struct conf;
  * with a sentence in why. */
 struct node *node_start(struct conf *, bool run, char *why, size_t why_bytes);
 
-/* A new configuration, all or nothing. Takes it. */
-void node_reload(struct node *, struct conf *);
+/* Reads the configuration again (NULL: the defaults), all or nothing. False: it has faults, which are on standard error. Who has asked on
+ * the control socket is told what came of it. */
+bool node_reload(struct node *, const char *path);
 void node_reopen_logs(struct node *);
 /* Once a second or so: writes what the mint has learned, renews ticket keys. */
 void node_tend(struct node *);

@@ -19,6 +19,7 @@
 
 #include "node/admin/admin.h"
 #include "node/admin/control.h"
+#include "node/admin/errands.h"
 #include "node/admin/objects.h"
 #include "node/admin/scrub.h"
 #include "node/cache/disk.h"
@@ -96,6 +97,7 @@ struct node {
 	struct admin *admin;
 	struct inquiries *inquiries;
 	struct overview *overview;
+	struct errands *errands;
 	struct objects *objects;
 	struct cluster *cluster; /* NULL: this node is in none */
 	atomic_uint connections, lanes_ended;

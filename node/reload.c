@@ -1,5 +1,6 @@
 #include "node/node_internal.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "node/base/mem.h"
@@ -33,23 +34,23 @@ static void on_new_policy(void *arg)
 	free(ch);
 }
 
-void node_reload(struct node *n, struct conf *conf)
+/* Takes it. */
+static bool take_conf(struct node *n, struct conf *conf, struct errands_reloaded *out)
 {
-	char why[NODE_WHY_BYTES], keys[512];
-	X509_STORE *roots = trust_new(conf->policy->upstream.ca_file, why, sizeof(why));
+	X509_STORE *roots = trust_new(conf->policy->upstream.ca_file, out->faults, sizeof(out->faults));
 	struct admin_ca *shown;
 	struct ca *ca;
 
-	if (!roots || signing_read_again(n, &ca, &shown, why, sizeof(why)) < 0) {
-		log_line(n->log, LOG_ERROR, "conf", "%s; the old configuration stays in force", why);
+	if (!roots || signing_read_again(n, &ca, &shown, out->faults, sizeof(out->faults)) < 0) {
+		log_line(n->log, LOG_ERROR, "conf", "%s; the old configuration stays in force", out->faults);
 		X509_STORE_free(roots);
 		conf_free(conf);
-		return;
+		return false;
 	}
 	if (ca)
 		signing_use(n, ca);
-	if (conf_reload_differs(n->conf, conf, keys, sizeof(keys)))
-		log_line(n->log, LOG_WARNING, "conf", "changed, but in force only after a restart: %s", keys);
+	if (conf_reload_differs(n->conf, conf, out->waiting, sizeof(out->waiting)))
+		log_line(n->log, LOG_WARNING, "conf", "changed, but in force only after a restart: %s", out->waiting);
 	log_set_level(n->log, conf->log_level);
 	accesslog_set_masks(n->accesslog, conf->policy->log.headers, conf->policy->log.query);
 	tiers_use(n, conf->policy);
@@ -70,9 +71,25 @@ void node_reload(struct node *n, struct conf *conf)
 	n->conf->log_level = conf->log_level;
 	conf_free(conf);
 	log_line(n->log, LOG_NOTICE, "conf", "read again; in force");
+	return true;
+}
+
+bool node_reload(struct node *n, const char *path)
+{
+	struct errands_reloaded result = {0};
+	struct conf *conf;
+
+	errands_reload_begins(n->errands);
+	conf = conf_load(path, result.faults, sizeof(result.faults));
+	if (conf)
+		result.in_force = take_conf(n, conf, &result);
+	else
+		fprintf(stderr, "%spmcached: the old configuration stays in force\n", result.faults);
+	errands_reload_ended(n->errands, &result);
+	return result.in_force;
 }
 
 void node_reopen_logs(struct node *n)
 {
-	accesslog_reopen(n->accesslog);
+	accesslog_reopen(n->accesslog, NULL, NULL);
 }

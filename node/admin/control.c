@@ -204,15 +204,19 @@ static struct control_reply *reply_new(struct talk *t)
 	return t->reply;
 }
 
+/* An action that answers when it can; NULL: there is none, for this reason. */
+static void park(struct talk *t, void (*action)(void *cookie, struct control_reply *), const char *why_not)
+{
+	if (action)
+		action(t->control->cookie, reply_new(t));
+	else
+		say_error(t, why_not);
+}
+
 static void do_matrix(struct talk *t, const struct control_request *r)
 {
-	const struct control_actions *actions = t->control->actions;
-
 	(void)r;
-	if (actions->matrix)
-		actions->matrix(t->control->cookie, reply_new(t));
-	else
-		say_error(t, "this node is in no cluster");
+	park(t, t->control->actions->matrix, "this node is in no cluster");
 }
 
 static void do_offline(struct talk *t, const struct control_request *r)
@@ -255,13 +259,20 @@ static void do_recent(struct talk *t, const struct control_request *r)
 
 static void do_upgrade(struct talk *t, const struct control_request *r)
 {
-	const struct control_actions *actions = t->control->actions;
-
 	(void)r;
-	if (actions->upgrade)
-		actions->upgrade(t->control->cookie, reply_new(t));
-	else
-		say_error(t, "this process cannot be succeeded");
+	park(t, t->control->actions->upgrade, "this process cannot be succeeded");
+}
+
+static void do_reload(struct talk *t, const struct control_request *r)
+{
+	(void)r;
+	park(t, t->control->actions->reload, "this process cannot be reloaded");
+}
+
+static void do_rotate(struct talk *t, const struct control_request *r)
+{
+	(void)r;
+	park(t, t->control->actions->rotate, "this process has no log");
 }
 
 static void do_refresh(struct talk *t, const struct control_request *r)
@@ -307,7 +318,8 @@ static void (*const doers[CONTROL_VERB_COUNT])(struct talk *, const struct contr
 	[CONTROL_STATS] = do_stats,     [CONTROL_PEERS] = do_peers,     [CONTROL_MATRIX] = do_matrix,
 	[CONTROL_EXPLAIN] = do_explain, [CONTROL_OFFLINE] = do_offline, [CONTROL_DENIED] = do_denied,
 	[CONTROL_UPGRADE] = do_upgrade, [CONTROL_OBJECTS] = do_objects, [CONTROL_REFRESH] = do_refresh,
-	[CONTROL_SCRUB] = do_scrub,     [CONTROL_RECENT] = do_recent,
+	[CONTROL_SCRUB] = do_scrub,     [CONTROL_RECENT] = do_recent,   [CONTROL_RELOAD] = do_reload,
+	[CONTROL_ROTATE] = do_rotate,
 };
 
 /* ---- connections ---- */

@@ -42,6 +42,8 @@ struct control_actions {
 	bool (*offline)(void *cookie, struct span how, struct buf *json);
 	void (*explain)(void *cookie, struct span url, struct control_reply *);
 	void (*upgrade)(void *cookie, struct control_reply *);
+	void (*reload)(void *cookie, struct control_reply *);
+	void (*rotate)(void *cookie, struct control_reply *);
 	/* JSON into SCRUB_JSON_BYTES. False with a sentence in *why. */
 	bool (*scrub)(void *cookie, struct span how, struct buf *json, const char **why);
 	void (*refresh)(void *cookie, struct span url, struct control_reply *);

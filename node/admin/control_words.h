@@ -28,6 +28,8 @@
 	X(MATRIX, "matrix", false)   /* an array of these, of all nodes */                                             \
 	X(EXPLAIN, "explain", true)  /* a URL; JSON (explain.h) */                                                     \
 	X(OFFLINE, "offline", true)  /* on, off, config or show; {"offline": true, "configured": false} */             \
+	X(RELOAD, "reload", false)   /* the configuration is read again; JSON (errands.h) */                           \
+	X(ROTATE, "rotate", false)   /* the access log; JSON (errands.h) */                                            \
 	X(UPGRADE, "upgrade", false) /* {}: another process has the state now; its socket replaces this one */         \
 	X(RECENT, "recent", false)   /* the JSON of recent.h, with URLs */                                             \
 	X(DENY, "deny", true)        /* a digest (sha256:…): purged, and not taken again; {"purged": n} */           \

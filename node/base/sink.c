@@ -29,6 +29,8 @@ struct block {
 	uint64_t items; /* lines and reopenings */
 	bool reopen;    /* behind these bytes; nothing is added to the block any more */
 	unsigned keep;
+	sink_reopened_f *on_reopened; /* NULL: nobody wants to know */
+	void *cookie;
 	char bytes[];
 };
 
@@ -109,36 +111,49 @@ static uint64_t write_block(struct sink *s, const struct block *b)
 	return count_lines(span_from(all, n));
 }
 
-static void rotate(const char *path, unsigned keep)
+/* 0 or an errno. */
+static int rotate(const char *path, unsigned keep)
 {
 	size_t cap = strlen(path) + 16;
 	char *from = mem_alloc(cap), *to = mem_alloc(cap);
+	int error = 0;
 
 	for (unsigned i = keep; i-- > 0;) {
 		snprintf(to, cap, "%s.%u", path, i);
 		if (i)
 			snprintf(from, cap, "%s.%u", path, i - 1);
-		rename(i ? from : path, to); /* a gap in the row is no fault */
+		if (rename(i ? from : path, to) < 0 && errno != ENOENT) /* a gap in the row is no fault */
+			error = errno;
 	}
 	free(from);
 	free(to);
+	return error;
 }
 
 /* When the path cannot be opened, the old file goes on: better a line in file.0 than none. */
-static void reopen(struct sink *s, unsigned keep)
+static int reopen(struct sink *s, unsigned keep)
 {
-	int fd;
+	int fd, error = 0;
 
 	if (!s->path)
-		return;
+		return 0;
 	if (keep)
-		rotate(s->path, keep);
+		error = rotate(s->path, keep);
 	fd = open_path(s->path);
 	if (fd < 0)
-		return;
+		return errno;
 	close(s->fd);
 	s->fd = fd;
 	s->torn = false;
+	return error;
+}
+
+static void reopen_as_told(struct sink *s, const struct block *b)
+{
+	int error = reopen(s, b->keep);
+
+	if (b->on_reopened)
+		b->on_reopened(b->cookie, error);
 }
 
 static void block_add(struct sink *s, size_t room)
@@ -227,7 +242,7 @@ static void write_batch(struct sink *s)
 
 		lost += write_block(s, b);
 		if (b->reopen)
-			reopen(s, b->keep);
+			reopen_as_told(s, b);
 		items += b->items;
 		bytes += b->n;
 		list = b->next;
@@ -336,7 +351,7 @@ void sink_put(struct sink *s, struct span line)
 	pthread_mutex_unlock(&s->lock);
 }
 
-void sink_reopen(struct sink *s, unsigned keep)
+void sink_reopen(struct sink *s, unsigned keep, sink_reopened_f *on_reopened, void *cookie)
 {
 	CHECK(s, SINK_MAGIC);
 	pthread_mutex_lock(&s->lock);
@@ -344,6 +359,8 @@ void sink_reopen(struct sink *s, unsigned keep)
 		block_add(s, 0);
 	s->last->reopen = true;
 	s->last->keep = keep;
+	s->last->on_reopened = on_reopened;
+	s->last->cookie = cookie;
 	s->last->items++;
 	s->items_put++;
 	wake(s, true);

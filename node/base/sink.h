@@ -18,9 +18,11 @@ struct sink *sink_open(const char *path);
 struct sink *sink_open_fd(int fd);
 /* The line is copied; a '\n' is added. */
 void sink_put(struct sink *, struct span line);
+/* On the sink's thread, once: 0, or the errno of what could not be renamed or opened; lines go on to the file that is open then. */
+typedef void sink_reopened_f(void *cookie, int error);
 /* Writes out what is there, rotates (`keep` > 0: file -> file.0 -> file.1 … , at most keep old ones; 0: none, somebody else has
- * moved the file) and opens the path anew. Asynchronous; ordered with the lines put. */
-void sink_reopen(struct sink *, unsigned keep);
+ * moved the file) and opens the path anew. Asynchronous; ordered with the lines put. The function may be NULL. */
+void sink_reopen(struct sink *, unsigned keep, sink_reopened_f *, void *cookie);
 /* Waits until all that was put is written. Not from a loop's thread while it serves. */
 void sink_drain(struct sink *);
 uint64_t sink_dropped(const struct sink *);

@@ -61,6 +61,13 @@ static const struct {
 	 "      until the daemon ends, also over a reload\n"
 	 "  offline\n"
 	 "      what holds now"},
+	{"reload", ctl_reload,
+	 "reload\n"
+	 "      has the daemon read its configuration and its CA again, and says what came of it: in force, the faults with file and\n"
+	 "      line, what waits for a restart"},
+	{"rotate", ctl_rotate,
+	 "rotate\n"
+	 "      rotates the access log, or with log.access.keep: 0 opens it anew"},
 	{"upgrade", ctl_upgrade,
 	 "upgrade\n"
 	 "      starts the daemon anew, for another version of the program: the new process takes over, and the old one finishes\n"
@@ -95,27 +102,62 @@ static const struct {
 
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
+#define USAGE "pmcachectl [-c FILE] [--state DIR] [--json] COMMAND\n"
+
 static int help(void)
 {
-	puts("pmcachectl [-c FILE] [--state DIR] [--json] COMMAND\n");
+	puts(USAGE);
 	for (size_t i = 0; i < N_COMMANDS; i++)
 		printf("  %s\n", commands[i].help);
 	puts("\n"
 	     "  -c FILE      the daemon's configuration\n"
 	     "  --state DIR  the daemon's state folder, if it is not the usual one\n"
 	     "  --json       output for programs\n"
-	     "  --help, --version\n"
+	     "  --help       this; behind a command: its part of it\n"
+	     "  --version    which one this is\n"
 	     "\n"
 	     "Ends with 0: done, 1: failed, 2: not understood, 3: no daemon answers.");
 	return ctl_finish();
 }
 
+static int help_on(const char *help_of_it)
+{
+	puts(USAGE);
+	printf("  %s\n", help_of_it);
+	return ctl_finish();
+}
+
+static bool is_help(const char *word)
+{
+	return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
+}
+
+/* Among the words behind a command. What follows "--", or the first word of `exec` that is no option, is another program's. */
+static bool asks_for_help(const struct ctl_args *a, ctl_command_f *command)
+{
+	for (int i = a->at; i < a->n; i++) {
+		if (is_help(a->v[i]))
+			return true;
+		if (strcmp(a->v[i], "--") == 0 || (command == ctl_exec && a->v[i][0] != '-'))
+			return false;
+	}
+	return false;
+}
+
 static int run(struct ctl *c, struct ctl_args *a)
 {
-	for (size_t i = 0; i < N_COMMANDS; i++)
-		if (ctl_flag(a, commands[i].name))
-			return commands[i].run(c, a);
+	for (size_t i = 0; i < N_COMMANDS; i++) {
+		if (!ctl_flag(a, commands[i].name))
+			continue;
+		return asks_for_help(a, commands[i].run) ? help_on(commands[i].help) : commands[i].run(c, a);
+	}
 	return ctl_unknown("pmcachectl", a);
+}
+
+static int version(void)
+{
+	puts("pmcachectl " PMCACHE_VERSION);
+	return ctl_finish();
 }
 
 int main(int argc, char **argv)
@@ -123,19 +165,14 @@ int main(int argc, char **argv)
 	struct ctl c = {0};
 	struct ctl_args a = {.n = argc, .at = 1, .v = argv};
 
-	for (int i = 1; i < argc; i++) {
-		if (strcmp(argv[i], "exec") == 0 || strcmp(argv[i], "--") == 0)
-			break; /* what follows is another program's */
-		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
-			return help();
-		if (strcmp(argv[i], "--version") == 0) {
-			puts("pmcachectl " PMCACHE_VERSION);
-			return ctl_finish();
-		}
-	}
 	while (a.at < a.n) {
-		int taken = ctl_common_option(&c, &a);
+		int taken;
 
+		if (is_help(a.v[a.at]))
+			return help();
+		if (strcmp(a.v[a.at], "--version") == 0)
+			return version();
+		taken = ctl_common_option(&c, &a);
 		if (taken < 0)
 			return CTL_USAGE;
 		if (!taken) {

@@ -178,7 +178,7 @@ struct span ctl_json_get(struct span object, const char *path)
 {
 	struct span rest = span_str(path), name;
 
-	while (span_cut(&rest, '.', &name))
+	while (rest.n && span_cut(&rest, '.', &name))
 		object = member(object, name);
 	return object;
 }

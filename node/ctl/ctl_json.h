@@ -13,7 +13,7 @@
 /* One value (RFC 8259), at most CTL_JSON_DEPTH deep, and nothing but white space around it. */
 bool ctl_json_is_good(struct span text);
 
-/* What a path leads to: "rtt_us.p50". SPAN_NONE when there is no such thing. */
+/* What a path leads to: "rtt_us.p50"; an empty one to the value itself. SPAN_NONE when there is no such thing. */
 struct span ctl_json_get(struct span object, const char *path);
 /* Steps through an array: *rest is the array at first. False at its end. */
 bool ctl_json_next(struct span *rest, struct span *item);

@@ -503,11 +503,13 @@ err0:
 	return NULL;
 }
 
-void accesslog_reopen(struct accesslog *a)
+bool accesslog_reopen(struct accesslog *a, sink_reopened_f *on_reopened, void *cookie)
 {
 	CHECK(a, ACCESSLOG_MAGIC);
-	if (a->file)
-		sink_reopen(a->file, a->keep);
+	if (!a->file)
+		return false;
+	sink_reopen(a->file, a->keep, on_reopened, cookie);
+	return true;
 }
 
 void accesslog_set_masks(struct accesslog *a, bool headers, bool query)

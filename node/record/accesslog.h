@@ -109,7 +109,8 @@ bool accesslog_is_on(const struct accesslog *);
 bool accesslog_is_json(const struct accesslog *);
 /* Any thread. */
 void accesslog_put(struct accesslog *, const struct accesslog_line *);
-void accesslog_reopen(struct accesslog *);
+/* Rotates, as sink.h has it. False: there is no file, and nobody will be told anything. */
+bool accesslog_reopen(struct accesslog *, sink_reopened_f *, void *cookie);
 void accesslog_set_masks(struct accesslog *, bool headers, bool query); /* after a reload */
 uint64_t accesslog_dropped(const struct accesslog *);
 void accesslog_close(struct accesslog **);

@@ -3,6 +3,8 @@
 run-tests: not for threads
 """
 
+import concurrent.futures
+import json
 import os
 import re
 import signal
@@ -12,7 +14,7 @@ import threading
 import pytest
 
 from lab import EdgeFailed, Reply, blob, eventually
-from lab.edge import PMCACHED, run_pmcached
+from lab.edge import PMCACHECTL, PMCACHED, run_pmcached
 from lab.wire import connect
 
 STORED = [("Cache-Control", "max-age=60")]
@@ -172,6 +174,33 @@ def test_sighup_names_what_waits_for_a_restart(make):
     e.write_config()
     e.reload()
     e.said("loops.*restart|restart.*loops")
+
+
+def test_pmcachectl_reload_says_what_came_of_it(make, plain):
+    e = make.edge()
+    plain.on("/x", Reply(body=b"x"))
+    e.overrides = {"access": {"hosts": ["nobody.test"]}, "limits": {"request_hedder": "1KB"}}
+    e.write_config()
+    done = e.ctl("reload", check=False)  # it reads the file itself, to find the daemon
+    assert done.returncode == 1 and "request_hedder" in done.stderr and "stays in force" in done.stderr
+    by_state = ["--state", str(e.state), "reload"]
+    done = subprocess.run([PMCACHECTL, *by_state], capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and not done.stdout
+    assert re.search(r"pmcache\.yaml:\d+.*request_hedder.*request_header", done.stderr)
+    assert "stays in force" in done.stderr
+    said = subprocess.run([PMCACHECTL, "--json", *by_state], capture_output=True, text=True, check=False)
+    assert said.returncode == 1
+    said = json.loads(said.stdout)
+    assert said["in_force"] is False and len(said["faults"]) == 1 and said["waits_for_restart"] == []
+    assert e.get(plain.url("/x")).body == b"x"
+    e.overrides = {"access": {"hosts": ["nobody.test"]}, "loops": 3}
+    e.write_config()
+    with concurrent.futures.ThreadPoolExecutor(4) as many:
+        for done in many.map(lambda _: e.ctl("reload"), range(8)):
+            assert "in force" in done.stdout and re.search("after a restart: loops$", done.stdout, re.M)
+    eventually("the new rule holds", lambda: e.get(plain.url("/x")).status == 403)
+    assert json.loads(e.ctl("reload", "--json").stdout) == \
+        {"in_force": True, "faults": [], "waits_for_restart": ["loops"]}
 
 
 def test_the_cache_survives_a_reload(make, plain):

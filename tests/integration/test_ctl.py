@@ -188,6 +188,35 @@ def test_help_lists_the_commands(edge):
     assert all(word in text for word in ("env", "exec", "stats", "purge", "ca"))
 
 
+def test_help_behind_a_command_is_of_that_command(edge):
+    whole = edge.ctl("--help").stdout
+    for args in (["stats", "--help"], ["purge", "--soft", "-h"], ["exec", "--help"], ["--json", "ca", "show", "--help"]):
+        text = edge.ctl(*args).stdout
+        command = next(word for word in args if not word.startswith("-"))
+        assert f"  {command} " in text or f"  {command}\n" in text
+        assert len(text) < len(whole) / 2 and set(text.splitlines()) <= set(whole.splitlines())
+    assert edge.ctl("exec", "--", "printf", "%s", "--help").stdout == "--help"
+    assert edge.ctl("no-such-command", "--help", check=False).returncode == 2
+
+
+def test_rotate_says_that_the_file_is_open_or_why_not(edge, plain):
+    plain.on("/before", Reply(body=b"x"))
+    plain.on("/after", Reply(body=b"x"))
+    edge.get(plain.url("/before"))
+    edge.log(plain.url("/before"), 1)
+    now, old = edge.access_log, edge.access_log.with_name(edge.access_log.name + ".0")
+    assert json.loads(edge.ctl("rotate", "--json").stdout) == {"file": str(now)}
+    assert plain.url("/before") in old.read_text() and now.read_text() == ""
+    last, in_the_way = (now.with_name(f"{now.name}.{i}") for i in (3, 4))
+    last.touch()
+    in_the_way.mkdir()
+    done = edge.ctl("rotate", check=False)
+    in_the_way.rmdir()
+    assert done.returncode == 1 and f"rotating {now}: Is a directory" in done.stderr
+    edge.get(plain.url("/after"))
+    edge.log(plain.url("/after"), 1)
+
+
 def test_nobody_but_the_owner_may_use_the_control_socket(edge):
     assert (edge.state / "control.sock").stat().st_mode & 0o007 == 0
 

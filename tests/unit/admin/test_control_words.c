@@ -52,6 +52,8 @@ static void good_requests(void **state)
 		{SPAN("cluster-allow sha256:00\n"), CONTROL_CLUSTER_ALLOW, "sha256:00"},
 		{SPAN("denied\n"), CONTROL_DENIED, NULL},
 		{SPAN("upgrade\n"), CONTROL_UPGRADE, NULL},
+		{SPAN("reload\n"), CONTROL_RELOAD, NULL},
+		{SPAN("rotate\n"), CONTROL_ROTATE, NULL},
 		{SPAN("objects\n"), CONTROL_OBJECTS, NULL},
 		{SPAN("recent\n"), CONTROL_RECENT, NULL},
 	};

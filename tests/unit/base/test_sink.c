@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -122,7 +123,7 @@ static void rotation_keeps_so_many(void **state)
 
 	for (char c = 'a'; c <= 'e'; c++) {
 		sink_put(s, span_of(&c, 1));
-		sink_reopen(s, 2);
+		sink_reopen(s, 2, NULL, NULL);
 	}
 	sink_put(s, SPAN("f"));
 	sink_drain(s);
@@ -147,11 +148,54 @@ static void reopen_after_another_has_moved_the_file(void **state)
 	sink_drain(s);
 	assert_int_equal(rename(p->log, moved), 0);
 	sink_put(s, SPAN("still before"));
-	sink_reopen(s, 0);
+	sink_reopen(s, 0, NULL, NULL);
 	sink_put(s, SPAN("after"));
 	sink_close(&s);
 	expect_file(moved, "before\nstill before\n");
 	expect_file(p->log, "after\n");
+}
+
+struct told {
+	sem_t done;
+	int error;
+};
+
+static void on_reopened(void *cookie, int error)
+{
+	struct told *t = cookie;
+
+	t->error = error;
+	sem_post(&t->done);
+}
+
+static int reopen_and_hear(struct sink *s, unsigned keep)
+{
+	struct told t = {.error = -1};
+
+	sem_init(&t.done, 0, 0);
+	sink_reopen(s, keep, on_reopened, &t);
+	while (sem_wait(&t.done) != 0)
+		;
+	sem_destroy(&t.done);
+	return t.error;
+}
+
+static void who_asks_is_told_what_came_of_it(void **state)
+{
+	struct place *p = *state;
+	struct sink *s = sink_open(p->log);
+	char old[128];
+
+	snprintf(old, sizeof(old), "%s.0", p->log);
+	assert_int_equal(reopen_and_hear(s, 0), 0);
+	assert_int_equal(reopen_and_hear(s, 3), 0); /* a gap: there is no .0 yet */
+	assert_int_equal(unlink(old), 0);
+	assert_int_equal(mkdir(old, 0700), 0); /* in the way */
+	assert_int_equal(reopen_and_hear(s, 1), EISDIR);
+	sink_put(s, SPAN("a"));
+	sink_close(&s);
+	expect_file(p->log, "a\n");
+	assert_int_equal(rmdir(old), 0);
 }
 
 static void a_reopening_that_fails_loses_nothing(void **state)
@@ -165,7 +209,7 @@ static void a_reopening_that_fails_loses_nothing(void **state)
 	sink_drain(s);
 	assert_int_equal(rename(p->log, moved), 0);
 	assert_int_equal(mkdir(p->log, 0700), 0); /* in the way */
-	sink_reopen(s, 0);
+	assert_int_equal(reopen_and_hear(s, 0), EISDIR);
 	sink_put(s, SPAN("b"));
 	sink_close(&s);
 	expect_file(moved, "a\nb\n");
@@ -213,7 +257,7 @@ static void *put_many(void *cookie)
 
 		sink_put(w->s, span_of(line, (size_t)n));
 		if (i % 1000 == 999)
-			sink_reopen(w->s, 0);
+			sink_reopen(w->s, 0, NULL, NULL);
 	}
 	sink_drain(w->s);
 	return NULL;
@@ -326,6 +370,7 @@ int main(void)
 		cmocka_unit_test(a_path_that_cannot_be_opened),
 		cmocka_unit_test_setup_teardown(rotation_keeps_so_many, make_place, drop_place),
 		cmocka_unit_test_setup_teardown(reopen_after_another_has_moved_the_file, make_place, drop_place),
+		cmocka_unit_test_setup_teardown(who_asks_is_told_what_came_of_it, make_place, drop_place),
 		cmocka_unit_test_setup_teardown(a_reopening_that_fails_loses_nothing, make_place, drop_place),
 		cmocka_unit_test_setup_teardown(a_line_larger_than_a_block, make_place, drop_place),
 		cmocka_unit_test_setup_teardown(many_threads, make_place, drop_place),

@@ -244,7 +244,7 @@ static void rotation(void **state)
 	for (int i = 0; i < 4; i++) {
 		l.bytes = (uint64_t)i;
 		accesslog_put(a, &l);
-		accesslog_reopen(a);
+		assert_true(accesslog_reopen(a, NULL, NULL));
 	}
 	assert_int_equal(accesslog_dropped(a), 0);
 	accesslog_close(&a);
@@ -267,7 +267,7 @@ static void no_log_and_a_bad_path(void **state)
 	(void)state;
 	assert_non_null(a);
 	accesslog_put(a, &l);
-	accesslog_reopen(a);
+	assert_false(accesslog_reopen(a, NULL, NULL));
 	accesslog_close(&a);
 	accesslog_close(&a);
 	set.path = "/nonexistent/access.log";
