@@ -71,6 +71,23 @@ static void show_stats(void *cookie, struct buf *json)
 	statsjson_put(json, rows, n->n_lanes, &gauges);
 }
 
+static void read_ledger(void *cookie, struct ledger_row *now)
+{
+	struct node *n = cookie;
+	const struct metrics *rows[NODE_MOST_LOOPS];
+	struct statsjson_gauges gauges = gauges_of(n);
+
+	rows_of(n, rows);
+	ledger_read(now, rows, n->n_lanes, gauges.disk);
+}
+
+static bool show_since(void *cookie, wall_ms since, struct buf *json)
+{
+	struct node *n = cookie;
+
+	return ledger_put(n->ledger, json, since, node_name(n));
+}
+
 static void show_metrics(void *cookie, struct buf *text)
 {
 	struct node *n = cookie;
@@ -300,6 +317,7 @@ static const struct control_actions control_actions = {
 	.rotate = control_rotate,
 	.recent = show_recent_urls,
 	.stats = show_stats,
+	.since = show_since,
 	.objects = tell_objects,
 	.purge = control_purge,
 	.denied = show_denied,
@@ -347,6 +365,7 @@ int console_open(struct node *n, char *why, size_t why_bytes)
 	n->inquiries = inquiries_new();
 	n->overview = overview_new(loop);
 	n->errands = errands_new(loop);
+	n->ledger = ledger_new(loop, read_ledger, n);
 	n->objects = objects_new(loop, n->store);
 	n->control = control_open(loop, n->conf->control, &control_actions, n, why, why_bytes);
 	return n->control ? open_admin(n, why, why_bytes) : -1;
@@ -378,6 +397,8 @@ void console_drain(struct node *n)
 void console_close(struct node *n)
 {
 	admin_close(&n->admin);
+	ledger_free(n->ledger);
+	n->ledger = NULL;
 	inquiries_free(n->inquiries);
 	n->inquiries = NULL;
 	overview_free(n->overview);

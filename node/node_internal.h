@@ -20,6 +20,7 @@
 #include "node/admin/admin.h"
 #include "node/admin/control.h"
 #include "node/admin/errands.h"
+#include "node/admin/ledger.h"
 #include "node/admin/objects.h"
 #include "node/admin/scrub.h"
 #include "node/cache/disk.h"
@@ -98,6 +99,7 @@ struct node {
 	struct inquiries *inquiries;
 	struct overview *overview;
 	struct errands *errands;
+	struct ledger *ledger;
 	struct objects *objects;
 	struct cluster *cluster; /* NULL: this node is in none */
 	atomic_uint connections, lanes_ended;

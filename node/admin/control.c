@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "node/admin/control_words.h"
+#include "node/admin/ledger.h"
 #include "node/admin/objects.h"
 #include "node/admin/peersjson.h"
 #include "node/admin/scrub.h"
@@ -127,6 +128,30 @@ static void do_stats(struct talk *t, const struct control_request *r)
 	t->control->actions->stats(t->control->cookie, &b);
 	say_text(t, buf_span(&b));
 	free(text);
+}
+
+static void say_since(struct talk *t, wall_ms since)
+{
+	char *text = mem_alloc(LEDGER_MAX);
+	struct buf b = buf_over(text, LEDGER_MAX);
+
+	if (t->control->actions->since(t->control->cookie, since, &b))
+		say_text(t, buf_span(&b));
+	else
+		say_error(t, "that time is still to come");
+	free(text);
+}
+
+static void do_since(struct talk *t, const struct control_request *r)
+{
+	uint64_t since;
+
+	if (!t->control->actions->since)
+		say_error(t, "this node keeps no ledger");
+	else if (span_to_u64(r->arg, &since) < 0 || since > INT64_MAX)
+		say_error(t, "since takes milliseconds since 1970");
+	else
+		say_since(t, (wall_ms)since);
 }
 
 static void do_objects(struct talk *t, const struct control_request *r)
@@ -319,7 +344,7 @@ static void (*const doers[CONTROL_VERB_COUNT])(struct talk *, const struct contr
 	[CONTROL_EXPLAIN] = do_explain, [CONTROL_OFFLINE] = do_offline, [CONTROL_DENIED] = do_denied,
 	[CONTROL_UPGRADE] = do_upgrade, [CONTROL_OBJECTS] = do_objects, [CONTROL_REFRESH] = do_refresh,
 	[CONTROL_SCRUB] = do_scrub,     [CONTROL_RECENT] = do_recent,   [CONTROL_RELOAD] = do_reload,
-	[CONTROL_ROTATE] = do_rotate,
+	[CONTROL_ROTATE] = do_rotate,   [CONTROL_SINCE] = do_since,
 };
 
 /* ---- connections ---- */

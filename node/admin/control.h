@@ -27,6 +27,8 @@ void control_fail(struct control_reply *, const char *why);
 /* What the commands do; called on the loop's thread. An action that is NULL is answered with an error. */
 struct control_actions {
 	void (*stats)(void *cookie, struct buf *json);
+	/* Into LEDGER_MAX. False: that time is still to come. */
+	bool (*since)(void *cookie, wall_ms, struct buf *json);
 	void (*objects)(void *cookie, struct buf *json); /* OBJECTS_JSON_MAX, URLs and all */
 	/* Here, or on all nodes of the cluster. `value` is as the operator has said it, empty for PURGEREC_ALL. How many went here, or -1 with
 	 * a sentence in why. */

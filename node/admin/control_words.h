@@ -23,6 +23,7 @@
 /* verb, word, has an argument */
 #define CONTROL_WORDS_TABLE(X)                                                                                         \
 	X(STATS, "stats", false)     /* the JSON of statsjson.h */                                                     \
+	X(SINCE, "since", true)      /* milliseconds since 1970; the JSON of ledger.h */                               \
 	X(OBJECTS, "objects", false) /* the JSON of objects.h, with URLs */                                            \
 	X(PEERS, "peers", false)     /* the JSON of peersjson.h */                                                     \
 	X(MATRIX, "matrix", false)   /* an array of these, of all nodes */                                             \

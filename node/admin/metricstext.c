@@ -22,7 +22,7 @@ static void put_about(struct buf *b, const char *name, const char *type, const c
 
 static const char *type_of(const char *name)
 {
-	return span_ends(span_str(name), SPAN("_total")) ? "counter" : "gauge";
+	return statsjson_is_counter(name) ? "counter" : "gauge";
 }
 
 static void put_counters(struct buf *b, const struct metrics *const *rows, size_t n)

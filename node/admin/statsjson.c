@@ -18,13 +18,25 @@ static void put_u64(struct buf *b, struct span before, uint64_t v)
 	buf_put_u64(b, v);
 }
 
-static void put_counters(struct buf *b, const struct metrics *const *rows, size_t n)
+bool statsjson_is_counter(const char *metric)
 {
-	buf_put(b, SPAN(",\"counters\":{"));
+	return span_ends(span_str(metric), SPAN("_total"));
+}
+
+void statsjson_put_counters(struct buf *b, const struct metrics *const *rows, size_t n, bool gauges)
+{
+	bool first = true;
+
+	buf_put(b, SPAN("\"counters\":{"));
 	for (int i = 0; i < METRIC_COUNT; i++) {
-		if (i)
+		const char *name = metric_name((enum metric)i);
+
+		if (!gauges && !statsjson_is_counter(name))
+			continue;
+		if (!first)
 			buf_putc(b, ',');
-		json_put_string(b, span_str(metric_name((enum metric)i)));
+		first = false;
+		json_put_string(b, span_str(name));
 		buf_putc(b, ':');
 		buf_put_u64(b, statsjson_sum(rows, n, (enum metric)i));
 	}
@@ -57,7 +69,7 @@ static uint64_t from_nodes(const struct metrics *const *rows, size_t n)
 	return sum;
 }
 
-void statsjson_put(struct buf *b, const struct metrics *const *rows, size_t n, const struct statsjson_gauges *g)
+void statsjson_put_ratios(struct buf *b, const struct metrics *const *rows, size_t n)
 {
 	uint64_t hits = statsjson_sum(rows, n, METRIC_HITS_MEMORY) + statsjson_sum(rows, n, METRIC_HITS_DISK) +
 			statsjson_sum(rows, n, METRIC_HITS_JOINED) + statsjson_sum(rows, n, METRIC_HITS_REVALIDATED) +
@@ -67,6 +79,18 @@ void statsjson_put(struct buf *b, const struct metrics *const *rows, size_t n, c
 	uint64_t from_origins = statsjson_sum(rows, n, METRIC_UPSTREAM_BYTES);
 	struct tally tally;
 
+	put_u64(b, SPAN("\"hits\":"), hits);
+	buf_put(b, SPAN(",\"hit_ratio\":"));
+	json_put_ratio(b, hits, hits + misses);
+	buf_put(b, SPAN(",\"byte_hit_ratio\":"));
+	json_put_ratio(b, from_cache, from_cache + from_origins);
+	tally_of(rows, n, &tally);
+	buf_put(b, SPAN(",\"tally\":"));
+	tally_put_json(b, &tally);
+}
+
+void statsjson_put(struct buf *b, const struct metrics *const *rows, size_t n, const struct statsjson_gauges *g)
+{
 	buf_put(b, SPAN("{\"node\":"));
 	json_put_string(b, span_str(g->node));
 	buf_put(b, SPAN(",\"version\":"));
@@ -86,18 +110,13 @@ void statsjson_put(struct buf *b, const struct metrics *const *rows, size_t n, c
 		json_put_time(b, g->ca_not_after);
 	else
 		buf_put(b, SPAN("null"));
-	put_u64(b, SPAN(",\"hits\":"), hits);
-	buf_put(b, SPAN(",\"hit_ratio\":"));
-	json_put_ratio(b, hits, hits + misses);
-	buf_put(b, SPAN(",\"byte_hit_ratio\":"));
-	json_put_ratio(b, from_cache, from_cache + from_origins);
-	tally_of(rows, n, &tally);
-	buf_put(b, SPAN(",\"tally\":"));
-	tally_put_json(b, &tally);
+	buf_putc(b, ',');
+	statsjson_put_ratios(b, rows, n);
 	if (g->n_hosts) {
 		buf_putc(b, ',');
 		hosttally_put_json(b, g->hosts, g->n_hosts);
 	}
-	put_counters(b, rows, n);
+	buf_putc(b, ',');
+	statsjson_put_counters(b, rows, n, true);
 	buf_put(b, SPAN("}\n"));
 }

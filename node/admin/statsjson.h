@@ -16,6 +16,7 @@
 #ifndef NODE_ADMIN_STATSJSON_H
 #define NODE_ADMIN_STATSJSON_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -66,6 +67,12 @@ struct statsjson_gauges {
 /* Sums one counter over the rows of all loops. Any thread. */
 uint64_t statsjson_sum(const struct metrics *const *rows, size_t n, enum metric id);
 
+/* By the name of a metric: does it only grow? A gauge does not. */
+bool statsjson_is_counter(const char *metric);
+
+/* Parts of the object: from "hits" to "tally"; "counters", with or without gauges. */
+void statsjson_put_ratios(struct buf *, const struct metrics *const *rows, size_t n);
+void statsjson_put_counters(struct buf *, const struct metrics *const *rows, size_t n, bool gauges);
 /* The object and a line's end. */
 void statsjson_put(struct buf *, const struct metrics *const *rows, size_t n, const struct statsjson_gauges *);
 

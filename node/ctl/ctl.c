@@ -23,8 +23,8 @@ static const struct {
 	 "exec [options of env] [--] COMMAND [ARGUMENT...]\n"
 	 "      runs a command with these variables"},
 	{"stats", ctl_stats,
-	 "stats\n"
-	 "      what the daemon has counted"},
+	 "stats [--since TIME]\n"
+	 "      what the daemon has counted: since its start, or since a time: 15m, 2h, 3d, 21:30, 2026-11-23, 2026-11-23T21:30"},
 	{"purge", ctl_purge,
 	 "purge [--cluster] [--soft] URL\n"
 	 "      forgets what is stored under this URL, in all its variants; with --cluster on all nodes. With --soft it only counts as\n"

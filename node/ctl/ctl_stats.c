@@ -1,4 +1,4 @@
-/* pmcachectl stats: the daemon's counters, one a line; --json as the daemon sent them. */
+/* pmcachectl stats: the daemon's counters, one a line, all or since a time; --json as the daemon sent them. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,6 +6,8 @@
 #include "node/base/span.h"
 #include "node/ctl/ctl.h"
 #include "node/ctl/ctl_control.h"
+#include "node/ctl/ctl_json.h"
+#include "node/ctl/ctl_when.h"
 
 #define WIDTH 36
 
@@ -102,20 +104,50 @@ static int put_lines(FILE *f, struct span s)
 	return lines;
 }
 
-int ctl_stats(struct ctl *c, struct ctl_args *a)
+/* On standard error: what is printed stays one name and one value a line. */
+static void warn_of_limit(const char *json)
 {
-	char *json;
-	int code;
+	char since[64], limit[16];
+	struct span all = span_str(json);
+
+	ctl_json_text(all, "limited_by", limit, sizeof(limit));
+	ctl_json_text(all, "since", since, sizeof(since));
+	if (strcmp(limit, "start") == 0)
+		ctl_say("counted since %s only: the daemon started then", since);
+	else if (strcmp(limit, "week") == 0)
+		ctl_say("counted since %s only: no more than a week is kept", since);
+}
+
+/* *request: on the heap. */
+static int read_request(struct ctl *c, struct ctl_args *a, char **request)
+{
+	const char *since = NULL;
+	wall_ms at;
 
 	while (a->at < a->n) {
 		int taken = ctl_common_option(c, a);
 
+		if (!taken)
+			taken = ctl_option(a, "--since", &since);
 		if (taken <= 0)
 			return taken ? CTL_USAGE : ctl_unknown("stats", a);
 	}
-	code = ctl_load(c);
+	if (since && ctl_when_option("--since", since, &at) < 0)
+		return CTL_USAGE;
+	*request = since ? ctl_text("since %lld", (long long)at) : ctl_text("stats");
+	return CTL_OK;
+}
+
+int ctl_stats(struct ctl *c, struct ctl_args *a)
+{
+	char *request = NULL, *json;
+	int code = read_request(c, a, &request);
+
 	if (code == CTL_OK)
-		code = ctl_control_ask(c->control, "stats", &json);
+		code = ctl_load(c);
+	if (code == CTL_OK)
+		code = ctl_control_ask(c->control, request, &json);
+	free(request);
 	if (code != CTL_OK)
 		return code;
 	if (c->json) {
@@ -123,6 +155,8 @@ int ctl_stats(struct ctl *c, struct ctl_args *a)
 	} else if (!put_lines(stdout, span_str(json))) {
 		ctl_say("the daemon's statistics are not understood");
 		code = CTL_FAILED;
+	} else {
+		warn_of_limit(json);
 	}
 	free(json);
 	return code == CTL_OK ? ctl_finish() : code;

@@ -120,6 +120,24 @@ def test_stats_count_requests_and_hits(edge, plain):
     assert re.search(r"hit", text, re.I) and len(text.splitlines()) > 3
 
 
+def test_stats_since_a_time(edge, plain):
+    plain.on("/since", Reply(body=b"x", headers=STORED))
+    edge.get(plain.url("/since"))
+    edge.log(plain.url("/since"), 1)
+    done = edge.ctl("stats", "--since", "2h", "--json")
+    said, whole = json.loads(done.stdout), json.loads(edge.ctl("stats", "--json").stdout)
+    assert said["limited_by"] == "start" and said["asked"] < said["since"] <= said["time"] and said["span_s"] < 7200
+    assert abs(said["span_s"] - whole["uptime_s"]) <= 2
+    assert said["counters"]["requests_total"] == whole["counters"]["requests_total"] >= 1
+    assert said["tally"] == whole["tally"] and said["hit_ratio"] == whole["hit_ratio"]
+    assert set(whole["counters"]) - set(said["counters"]) == {n for n in whole["counters"] if not n.endswith("_total")}
+    done = edge.ctl("stats", "--since", "2h")
+    assert re.search(r"^requests_total +\d+$", done.stdout, re.M) and "the daemon started then" in done.stderr
+    assert edge.ctl("stats", "--since", "soon", check=False).returncode == 2
+    done = edge.ctl("stats", "--since", "2099-01-01", check=False)
+    assert done.returncode == 1 and "still to come" in done.stderr
+
+
 def test_purge_by_url(edge, plain, origin):
     for o in (plain, origin):
         o.on("/o", Reply(body=b"x", headers=STORED))

@@ -15,6 +15,7 @@ static void good_requests(void **state)
 		const char *arg;
 	} rows[] = {
 		{SPAN("stats\n"), CONTROL_STATS, NULL},
+		{SPAN("since 1795441498122\n"), CONTROL_SINCE, "1795441498122"},
 		{SPAN("peers\n"), CONTROL_PEERS, NULL},
 		{SPAN("matrix\n"), CONTROL_MATRIX, NULL},
 		{SPAN("explain https://a.test/b\n"), CONTROL_EXPLAIN, "https://a.test/b"},
