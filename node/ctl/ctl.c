@@ -74,7 +74,7 @@ static const struct {
 	 "      what it has begun"},
 	{"top", ctl_top,
 	 "top [--once]\n"
-	 "      what the node does, live: hit ratio, where answers come from, peers, what goes wrong; q ends it"},
+	 "      what the node does, live: hit ratio, where answers come from, hosts, peers, what goes wrong; q ends it"},
 	{"log", ctl_log,
 	 "log [--url TEXT] [--digest HEX] [--job NAME] [--client ADDRESS] [--since TIME] [--last N] [-f] [--file FILE]\n"
 	 "      which client got what, and when: lines of the access log, also of rotated ones; -f goes on with what is added"},

@@ -6,6 +6,7 @@
 #include "node/base/mem.h"
 #include "node/ctl/ctl.h"
 #include "node/ctl/ctl_control.h"
+#include "node/ctl/ctl_hosts.h"
 #include "node/ctl/ctl_json.h"
 #include "node/ctl/ctl_peers.h"
 #include "node/ctl/ctl_screen.h"
@@ -199,6 +200,16 @@ static void put_sources(FILE *f, const struct sample *now, const struct sample *
 		fputs("nobody has asked for anything yet\n", f);
 }
 
+static void put_hosts(FILE *f, const struct sample *now, const struct sample *before, bool colour)
+{
+	struct span s = span_str(now->stats);
+
+	if (fit(now, before) && now->at > before->at)
+		ctl_hosts_print(f, s, span_str(before->stats), (double)(now->at - before->at) / 1e6, colour);
+	else
+		ctl_hosts_print(f, s, SPAN_NONE, 0, colour);
+}
+
 static void put_errors(FILE *f, const struct sample *now, bool colour)
 {
 	struct span rest = now->recent ? ctl_json_get(span_str(now->recent), "lines") : SPAN_NONE, line;
@@ -230,6 +241,7 @@ static void put_picture(FILE *f, const struct ctl *c, const struct sample *now, 
 	put_head(f, now, colour);
 	put_figures(f, now, before);
 	put_sources(f, now, before, colour);
+	put_hosts(f, now, before, colour);
 	if (now->peers) {
 		fputc('\n', f);
 		ctl_peers_print(f, span_str(now->peers), colour);

@@ -101,6 +101,7 @@ def test_it_shows_what_happens_and_ends_with_q(make, plain, terminal):
     t.shows(r"memory +3 ")
     t.shows(r"origin +1 ")
     t.shows("hit ratio 75 %")
+    t.shows(rf"HOST +REQUESTS +PER S +HIT%.*\nplain\.test:{plain.port} +4 +\d+\.\d +75 % +0 ")
     t.shows(r"LATELY WRONG.*\n.*1x .*http://nowhere.test/lost")
     assert "\x1b[32m" in t.text, "colours"
     t.type(b"q")

@@ -1,4 +1,4 @@
-/* What peers, peers --matrix and explain print. */
+/* What peers, peers --matrix, explain and top print. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,6 +9,7 @@
 
 #include "node/ctl/ctl_explain.h"
 #include "node/ctl/ctl_json.h"
+#include "node/ctl/ctl_hosts.h"
 #include "node/ctl/ctl_peers.h"
 #include "node/ctl/ctl_screen.h"
 #include "node/ctl/ctl_table.h"
@@ -285,6 +286,59 @@ static void a_line_is_cut_to_the_columns_that_it_takes(void **state)
 		assert_int_equal(ctl_screen_fit(span_str(rows[i].line), rows[i].columns), rows[i].bytes);
 }
 
+/* ---- hosts ---- */
+
+#define HOST(name, requests, more)                                                                                     \
+	"{\"host\":\"" name "\",\"requests\":" #requests ",\"hits\":1,\"sibling\":1," more "}"
+
+static void expect_hosts(const char *now, const char *before, double seconds, const char *want)
+{
+	char *got = NULL;
+	size_t n;
+	FILE *f = open_memstream(&got, &n);
+
+	ctl_hosts_print(f, span_str(now), before ? span_str(before) : SPAN_NONE, seconds, false);
+	fclose(f);
+	assert_string_equal(got, want);
+	free(got);
+}
+
+static void hosts(void **state)
+{
+	static const char now[] = "{\"hosts\":[" HOST(
+		"big.test", 90,
+		"\"parent\":0,\"misses\":2,\"failures\":0,\"client_bytes\":1500,"
+		"\"first_byte_us\":{\"p50\":6144,\"p90\":1}") "," HOST("busy.test:81", 30,
+								       "\"parent\":1,\"misses\":0,\"failures\":2,\"client_bytes\":0,"
+								       "\"first_byte_us\":null") "," HOST("new.test",
+													  20,
+													  "\"misses\":6") "]}";
+
+	(void)state;
+	expect_hosts(now, NULL, 0,
+		     "\nHOST          REQUESTS  PER S   HIT%  FAILED  TO CLIENTS  TTFB p50\n"
+		     "big.test            90      -   50 %       0      1.5 kB    6.1 ms\n"
+		     "busy.test:81        30      -  100 %       2         0 B         -\n"
+		     "new.test            20      -   25 %       0         0 B         -\n");
+	/* The busiest of this time comes first; of one that was not on the list nobody knows since when it counts. */
+	expect_hosts(
+		now,
+		"{\"hosts\":[" HOST("big.test", 88, "\"misses\":0") "," HOST("busy.test:81", 10, "\"misses\":0") "]}",
+		2,
+		"\nHOST          REQUESTS  PER S   HIT%  FAILED  TO CLIENTS  TTFB p50\n"
+		"busy.test:81        30   10.0  100 %       2         0 B         -\n"
+		"big.test            90    1.0   50 %       0      1.5 kB    6.1 ms\n"
+		"new.test            20    0.0   25 %       0         0 B         -\n");
+}
+
+static void no_hosts(void **state)
+{
+	(void)state;
+	expect_hosts("{}", NULL, 0, "");
+	expect_hosts("{\"hosts\":[]}", NULL, 0, "");
+	expect_hosts("[]", "[]", 1, "");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -292,6 +346,8 @@ int main(void)
 		cmocka_unit_test(numbers),
 		cmocka_unit_test(a_table),
 		cmocka_unit_test(peers),
+		cmocka_unit_test(hosts),
+		cmocka_unit_test(no_hosts),
 		cmocka_unit_test(nobody_else),
 		cmocka_unit_test(states_have_colours),
 		cmocka_unit_test(no_escapes_from_others),
