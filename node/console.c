@@ -306,7 +306,34 @@ static void control_rotate(void *cookie, struct control_reply *reply)
 	errands_rotate(n->errands, n->accesslog, n->conf->access_log.path, reply);
 }
 
+static void import(void *cookie, struct span url, struct stream **s)
+{
+	struct node *n = cookie;
+	struct refresh_ground ground = {
+		.fetcher = &n->lanes[0].server.fetcher,
+		.policy = n->lanes[0].server.policy,
+		.salt = span_str(n->salt),
+	};
+
+	inquiry_import(n->inquiries, &ground, url, s);
+}
+
+static void list_stored(void *cookie, enum purgerec_kind kind, struct span value, struct control_reply *reply)
+{
+	struct node *n = cookie;
+	struct listing_ground ground = {
+		.loop = n->lanes[0].loop,
+		.store = n->store,
+		.disk = n->disk,
+		.work = n->work,
+	};
+
+	inquiry_list(n->inquiries, &ground, kind, value, reply);
+}
+
 static const struct control_actions control_actions = {
+	.import = import,
+	.list = list_stored,
 	.matrix = show_matrix,
 	.explain = explain,
 	.refresh = refresh,

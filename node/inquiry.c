@@ -3,15 +3,19 @@
 #include <stdlib.h>
 #include <sys/queue.h>
 
+#include "node/admin/control_words.h"
 #include "node/base/mem.h"
 #include "node/cluster/matrix.h"
+#include "node/net/stream_loan.h"
 
 struct inquiry {
 	LIST_ENTRY(inquiry) entry;
-	struct control_reply *reply;
+	struct control_reply *reply; /* NULL: of an import */
+	struct stream_loan loan;
 	struct explain *explain;
 	struct matrix *matrix;
 	struct refresh *refresh;
+	struct listing *listing;
 };
 
 struct inquiries {
@@ -37,7 +41,11 @@ void inquiries_free(struct inquiries *all)
 		explain_cancel(&q->explain);
 		matrix_cancel(&q->matrix);
 		refresh_cancel(&q->refresh);
-		control_fail(q->reply, "the node stops");
+		listing_cancel(&q->listing);
+		if (q->reply)
+			control_fail(q->reply, "the node stops");
+		else
+			stream_loan_end(&q->loan, STREAM_CUT);
 		free(q);
 	}
 	free(all);
@@ -87,6 +95,69 @@ void inquiry_refresh(struct inquiries *all, const struct refresh_ground *ground,
 
 	q->refresh = refresh_start(ground, url, on_answer, q, &why);
 	if (q->refresh)
+		return;
+	control_fail(reply, why);
+	end(q);
+}
+
+/* ---- import ---- */
+
+static void say(struct stream *s, struct span first, struct span rest)
+{
+	if (!s)
+		return;
+	stream_push(s, first);
+	stream_push(s, rest);
+}
+
+static void on_brought(void *cookie, struct span json)
+{
+	struct inquiry *q = cookie;
+
+	say(q->loan.stream, SPAN("ok\n"), json);
+	stream_loan_end(&q->loan, STREAM_CLEAN);
+	end(q);
+}
+
+void inquiry_import(struct inquiries *all, const struct refresh_ground *ground, struct span url, struct stream **s)
+{
+	struct inquiry *q = begin(all, NULL);
+	char text[CONTROL_WORDS_ANSWER_MAX];
+	struct buf b = buf_over(text, sizeof(text));
+	const char *why;
+
+	q->loan.stream = *s;
+	*s = NULL;
+	q->refresh = refresh_bring(ground, url, &q->loan, on_brought, q, &why);
+	if (q->refresh)
+		return;
+	control_words_error(&b, span_str(why));
+	say(q->loan.stream, buf_span(&b), SPAN_NONE);
+	stream_loan_end(&q->loan, STREAM_CLEAN);
+	end(q);
+}
+
+/* ---- lists ---- */
+
+static void on_listed(void *cookie, struct span json, const char *why)
+{
+	struct inquiry *q = cookie;
+
+	if (why)
+		control_fail(q->reply, why);
+	else
+		control_answer(q->reply, json);
+	end(q);
+}
+
+void inquiry_list(struct inquiries *all, const struct listing_ground *ground, enum purgerec_kind kind,
+		  struct span value, struct control_reply *reply)
+{
+	struct inquiry *q = begin(all, reply);
+	const char *why;
+
+	q->listing = listing_start(ground, kind, value, on_listed, q, &why);
+	if (q->listing)
 		return;
 	control_fail(reply, why);
 	end(q);

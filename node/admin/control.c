@@ -310,6 +310,41 @@ static void do_refresh(struct talk *t, const struct control_request *r)
 		say_error(t, "this node fetches nothing");
 }
 
+static const enum purgerec_kind lists[CONTROL_VERB_COUNT] = {
+	[CONTROL_LIST_PREFIX] = PURGEREC_PREFIX,
+	[CONTROL_LIST_HOST] = PURGEREC_HOST,
+	[CONTROL_LIST_CLASS] = PURGEREC_CLASS,
+	[CONTROL_LIST_ALL] = PURGEREC_ALL,
+};
+
+static void do_list(struct talk *t, const struct control_request *r)
+{
+	const struct control_actions *actions = t->control->actions;
+
+	if (actions->list)
+		actions->list(t->control->cookie, lists[r->verb], r->arg, reply_new(t));
+	else
+		say_error(t, "this node lists nothing");
+}
+
+/* From here on the connection is its own. */
+static void do_import(struct talk *t, const struct control_request *r)
+{
+	const struct control_actions *actions = t->control->actions;
+	struct stream *s;
+
+	if (!actions->import) {
+		say_error(t, "this node takes nothing in");
+		return;
+	}
+	s = t->stream;
+	t->stream = NULL;
+	stream_set_handler(s, NULL, NULL);
+	stream_want(s, 0);
+	actions->import(t->control->cookie, r->arg, &s);
+	talk_end(t, STREAM_CLEAN);
+}
+
 static void do_scrub(struct talk *t, const struct control_request *r)
 {
 	const struct control_actions *actions = t->control->actions;
@@ -340,11 +375,13 @@ static void do_denied(struct talk *t, const struct control_request *r)
 
 /* Each ends the talk, or has made a reply that will. NULL: a purge. */
 static void (*const doers[CONTROL_VERB_COUNT])(struct talk *, const struct control_request *) = {
-	[CONTROL_STATS] = do_stats,     [CONTROL_PEERS] = do_peers,     [CONTROL_MATRIX] = do_matrix,
-	[CONTROL_EXPLAIN] = do_explain, [CONTROL_OFFLINE] = do_offline, [CONTROL_DENIED] = do_denied,
-	[CONTROL_UPGRADE] = do_upgrade, [CONTROL_OBJECTS] = do_objects, [CONTROL_REFRESH] = do_refresh,
-	[CONTROL_SCRUB] = do_scrub,     [CONTROL_RECENT] = do_recent,   [CONTROL_RELOAD] = do_reload,
-	[CONTROL_ROTATE] = do_rotate,   [CONTROL_SINCE] = do_since,
+	[CONTROL_STATS] = do_stats,      [CONTROL_PEERS] = do_peers,     [CONTROL_MATRIX] = do_matrix,
+	[CONTROL_EXPLAIN] = do_explain,  [CONTROL_OFFLINE] = do_offline, [CONTROL_DENIED] = do_denied,
+	[CONTROL_UPGRADE] = do_upgrade,  [CONTROL_OBJECTS] = do_objects, [CONTROL_REFRESH] = do_refresh,
+	[CONTROL_SCRUB] = do_scrub,      [CONTROL_RECENT] = do_recent,   [CONTROL_RELOAD] = do_reload,
+	[CONTROL_ROTATE] = do_rotate,    [CONTROL_SINCE] = do_since,     [CONTROL_IMPORT] = do_import,
+	[CONTROL_LIST_PREFIX] = do_list, [CONTROL_LIST_HOST] = do_list,  [CONTROL_LIST_CLASS] = do_list,
+	[CONTROL_LIST_ALL] = do_list,
 };
 
 /* ---- connections ---- */

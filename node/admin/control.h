@@ -7,6 +7,7 @@
 
 #include "node/base/span.h"
 #include "node/net/loop.h"
+#include "node/net/stream.h"
 #include "proto/purgerec.h"
 
 struct control;
@@ -49,6 +50,9 @@ struct control_actions {
 	/* JSON into SCRUB_JSON_BYTES. False with a sentence in *why. */
 	bool (*scrub)(void *cookie, struct span how, struct buf *json, const char **why);
 	void (*refresh)(void *cookie, struct span url, struct control_reply *);
+	void (*list)(void *cookie, enum purgerec_kind, struct span value, struct control_reply *);
+	/* Takes the stream, and all that is said on it from here on. */
+	void (*import)(void *cookie, struct span url, struct stream **);
 };
 
 /* Makes the socket; one that a dead process left behind is replaced. NULL with a sentence in err. */

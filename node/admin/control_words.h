@@ -11,6 +11,14 @@
  *     ok\n{"node": ...}\n
  *     error this is no URL\n
  *
+ * `import` has more to say: if the daemon wants the object, it asks for it on the same connection, by a GET as it would be sent to an origin,
+ * and takes an HTTP/1.1 response with a Content-Length; its line follows when that has come, or is refused:
+ *
+ *     import https://registry.test/a.tgz\n
+ *                                             GET /a.tgz HTTP/1.1\r\n…\r\n\r\n
+ *     HTTP/1.1 200 OK\r\n…\r\n\r\n…
+ *                                             ok\n{"result": "new", …}\n
+ *
  * One request per connection; the answer may take a while. Whether an argument makes sense (a URL, say) is for the command to find out. */
 #ifndef NODE_ADMIN_CONTROL_WORDS_H
 #define NODE_ADMIN_CONTROL_WORDS_H
@@ -22,21 +30,26 @@
 
 /* verb, word, has an argument */
 #define CONTROL_WORDS_TABLE(X)                                                                                         \
-	X(STATS, "stats", false)     /* the JSON of statsjson.h */                                                     \
-	X(SINCE, "since", true)      /* milliseconds since 1970; the JSON of ledger.h */                               \
-	X(OBJECTS, "objects", false) /* the JSON of objects.h, with URLs */                                            \
-	X(PEERS, "peers", false)     /* the JSON of peersjson.h */                                                     \
-	X(MATRIX, "matrix", false)   /* an array of these, of all nodes */                                             \
-	X(EXPLAIN, "explain", true)  /* a URL; JSON (explain.h) */                                                     \
-	X(OFFLINE, "offline", true)  /* on, off, config or show; {"offline": true, "configured": false} */             \
-	X(RELOAD, "reload", false)   /* the configuration is read again; JSON (errands.h) */                           \
-	X(ROTATE, "rotate", false)   /* the access log; JSON (errands.h) */                                            \
-	X(UPGRADE, "upgrade", false) /* {}: another process has the state now; its socket replaces this one */         \
-	X(RECENT, "recent", false)   /* the JSON of recent.h, with URLs */                                             \
-	X(DENY, "deny", true)        /* a digest (sha256:…): purged, and not taken again; {"purged": n} */           \
-	X(ALLOW, "allow", true)      /* takes it from the deny-list; {"purged": 1}, or 0: it was not on it */          \
-	X(SCRUB, "scrub", true)      /* start, start=BYTES, status, stop; JSON (scrub.h) */                            \
-	X(REFRESH, "refresh", true)  /* a URL is fetched anew; JSON (refresh.h) */                                     \
+	X(STATS, "stats", false)            /* the JSON of statsjson.h */                                              \
+	X(SINCE, "since", true)             /* milliseconds since 1970; the JSON of ledger.h */                        \
+	X(OBJECTS, "objects", false)        /* the JSON of objects.h, with URLs */                                     \
+	X(PEERS, "peers", false)            /* the JSON of peersjson.h */                                              \
+	X(MATRIX, "matrix", false)          /* an array of these, of all nodes */                                      \
+	X(EXPLAIN, "explain", true)         /* a URL; JSON (explain.h) */                                              \
+	X(OFFLINE, "offline", true)         /* on, off, config or show; {"offline": true, "configured": false} */      \
+	X(RELOAD, "reload", false)          /* the configuration is read again; JSON (errands.h) */                    \
+	X(ROTATE, "rotate", false)          /* the access log; JSON (errands.h) */                                     \
+	X(UPGRADE, "upgrade", false)        /* {}: another process has the state now; its socket replaces this one */  \
+	X(RECENT, "recent", false)          /* the JSON of recent.h, with URLs */                                      \
+	X(DENY, "deny", true)               /* a digest (sha256:…): purged, and not taken again; {"purged": n} */    \
+	X(ALLOW, "allow", true)             /* takes it from the deny-list; {"purged": 1}, or 0: it was not on it */   \
+	X(SCRUB, "scrub", true)             /* start, start=BYTES, status, stop; JSON (scrub.h) */                     \
+	X(REFRESH, "refresh", true)         /* a URL is fetched anew; JSON (refresh.h) */                              \
+	X(IMPORT, "import", true)           /* a URL, see below; JSON (refresh.h) */                                   \
+	X(LIST_PREFIX, "list-prefix", true) /* as the purges of these names; JSON (listing.h) */                       \
+	X(LIST_HOST, "list-host", true)                                                                                \
+	X(LIST_CLASS, "list-class", true)                                                                              \
+	X(LIST_ALL, "list-all", false)                                                                                 \
 	X(CLUSTER_DENY, "cluster-deny", true) /* the same two on all nodes; n is of this one */                        \
 	X(CLUSTER_ALLOW, "cluster-allow", true)                                                                        \
 	X(DENIED, "denied", false) /* the deny-list, JSON (orders.h) */                                                \

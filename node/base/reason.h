@@ -82,6 +82,7 @@
 	X(HELD_BACK, 503, "held-back", "the host fails, or has asked for a pause, and is not asked again yet")         \
 	X(INTEGRITY, 502, "integrity", "the body does not fit its digest or length")                                   \
 	X(DENY_LIST, 502, "deny-list", "the body is on the deny-list of this cache (pmcachectl purge --deny)")         \
+	X(NOT_TAKEN, 502, "not-taken", "what was brought may not be stored for everybody")                             \
 	X(NO_MEMORY, 503, "no-memory", "this node has no memory left for the request")                                 \
 	X(ABORTED, 0, "aborted", "the client went away")                                                               \
 	X(STALLED, 0, "stalled", "the client stopped reading")                                                         \

@@ -55,6 +55,12 @@ static const struct {
 	{"warm", ctl_warm,
 	 "warm LOCKFILE [--jobs N] [--host NAME[:PORT]]\n"
 	 "      fetches through the cache what npm's package-lock.json names, and checks it against its integrity"},
+	{"export", ctl_export,
+	 "export --host HOST | --prefix URL | --class immutable|mutable | --all [--proxy NAME[:PORT]] FILE|-\n"
+	 "      writes what is stored, fresh and for everybody into an archive, for a node that no network leads to"},
+	{"import", ctl_import,
+	 "import FILE|- [--dry-run]\n"
+	 "      checks such an archive and has the daemon store what is in it, by the rules for what it fetches itself"},
 	{"offline", ctl_offline,
 	 "offline on|off|config\n"
 	 "      answers from the cache only, whatever its age, and asks no origin; or asks again; or as cache.offline says. Holds\n"

@@ -34,7 +34,7 @@ struct ctl_args {
 typedef int ctl_command_f(struct ctl *, struct ctl_args *);
 
 ctl_command_f ctl_env, ctl_exec, ctl_stats, ctl_purge, ctl_ca, ctl_cluster, ctl_peers, ctl_explain, ctl_offline,
-	ctl_upgrade, ctl_refresh, ctl_scrub, ctl_warm, ctl_reload, ctl_rotate;
+	ctl_upgrade, ctl_refresh, ctl_scrub, ctl_warm, ctl_export, ctl_import, ctl_reload, ctl_rotate;
 ctl_command_f ctl_doctor, ctl_log, ctl_top;
 
 /* "pmcachectl: text" on standard error. */

@@ -133,10 +133,25 @@ static int nobody(const char *path)
 	return CTL_NO_DAEMON;
 }
 
+/* All of an answer taken apart. */
+static int read_answer(const char *path, const char *answer, size_t n, char **payload)
+{
+	if (strncmp(answer, "ok\n", 3) == 0) {
+		*payload = mem_alloc(n - 2);
+		memcpy(*payload, answer + 3, n - 2); /* with the NUL */
+		return CTL_OK;
+	}
+	if (strncmp(answer, "error ", 6) == 0)
+		*payload = ctl_text("%.*s", (int)strcspn(answer + 6, "\n"), answer + 6);
+	else
+		*payload = ctl_text("the daemon at %s gave an answer that is not understood", path);
+	return CTL_FAILED;
+}
+
 /* As ctl_control_try; errno is of the last call when nobody answers. */
 static int ask(const char *path, const char *request, int patience_s, char **payload)
 {
-	int fd = open_socket(path, patience_s), saved;
+	int fd = open_socket(path, patience_s), saved, code;
 	char *line, *answer;
 	size_t n = 0;
 	bool sent;
@@ -153,18 +168,9 @@ static int ask(const char *path, const char *request, int patience_s, char **pay
 	errno = saved;
 	if (!answer)
 		return CTL_NO_DAEMON;
-	if (strncmp(answer, "ok\n", 3) == 0) {
-		*payload = mem_alloc(n - 2);
-		memcpy(*payload, answer + 3, n - 2); /* with the NUL */
-		free(answer);
-		return CTL_OK;
-	}
-	if (strncmp(answer, "error ", 6) == 0)
-		*payload = ctl_text("%.*s", (int)strcspn(answer + 6, "\n"), answer + 6);
-	else
-		*payload = ctl_text("the daemon at %s gave an answer that is not understood", path);
+	code = read_answer(path, answer, n, payload);
 	free(answer);
-	return CTL_FAILED;
+	return code;
 }
 
 static int ask_and_say(const char *path, const char *request, int patience_s, char **payload)
@@ -194,4 +200,70 @@ int ctl_control_ask_long(const char *path, const char *request, char **payload)
 int ctl_control_try(const char *path, const char *request, char **payload)
 {
 	return ask(path, request, PATIENCE_S, payload);
+}
+
+/* ---- bringing ---- */
+
+#define PIECE_BYTES ((size_t)128 * 1024)
+#define ASKED_BYTES ((size_t)64 * 1024)
+
+/* The daemon's first words: a request (true: it wants the object), or the answer, which is left in the socket. */
+static bool is_wanted(int fd)
+{
+	static const char end[] = "\r\n\r\n";
+	char first[4], c;
+	size_t got = 0, n = 0;
+
+	if (recv(fd, first, sizeof(first), MSG_PEEK | MSG_WAITALL) != (ssize_t)sizeof(first) ||
+	    memcmp(first, "GET ", sizeof(first)) != 0)
+		return false;
+	while (got < sizeof(end) - 1 && n++ < ASKED_BYTES && read(fd, &c, 1) == 1)
+		got = c == end[got] ? got + 1 : c == end[0];
+	return got == sizeof(end) - 1;
+}
+
+/* 0; -1: the daemon does not take it (any more), which its answer explains; -2: the file cannot be read. */
+static int send_piece(int fd, const struct ctl_bringing *what)
+{
+	char *piece = mem_alloc(PIECE_BYTES);
+	uint64_t done = 0;
+	int result = send_all(fd, what->head.p, what->head.n);
+
+	while (result == 0 && done < what->bytes) {
+		uint64_t left = what->bytes - done;
+		ssize_t n = pread(what->fd, piece, left < PIECE_BYTES ? (size_t)left : PIECE_BYTES,
+				  (off_t)(what->at + done));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		result = n <= 0 ? -2 : send_all(fd, piece, (size_t)n);
+		done += n > 0 ? (uint64_t)n : 0;
+	}
+	free(piece);
+	return result;
+}
+
+int ctl_control_bring(const char *path, const struct ctl_bringing *what, char **payload)
+{
+	int fd = open_socket(path, LONG_PATIENCE_S), code = CTL_NO_DAEMON;
+	char *line = ctl_text("import %s\n", what->url), *answer = NULL;
+	size_t n;
+	bool sent;
+
+	*payload = NULL;
+	sent = fd >= 0 && send_all(fd, line, strlen(line)) == 0;
+	free(line);
+	if (sent && is_wanted(fd) && send_piece(fd, what) == -2) {
+		*payload =
+			ctl_text("the archive cannot be read: %s", errno ? strerror(errno) : "it has become shorter");
+		code = CTL_FAILED;
+	} else if (sent) {
+		answer = read_all(fd, &n);
+	}
+	if (answer)
+		code = read_answer(path, answer, n, payload);
+	if (fd >= 0)
+		close(fd);
+	free(answer);
+	return code;
 }

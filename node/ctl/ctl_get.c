@@ -19,6 +19,7 @@
 
 struct getting {
 	const struct ctl_get_ask *ask;
+	ctl_get_head_f *on_head;
 	ctl_get_body_f *body;
 	void *cookie;
 	struct ctl_got *out;
@@ -74,6 +75,8 @@ static bool send_request(struct getting *g)
 		   g->ask->url);
 	if (*g->ask->integrity)
 		buf_printf(&b, "pacote-integrity: %s\r\n", g->ask->integrity);
+	if (g->ask->only_if_cached)
+		buf_put_str(&b, "Cache-Control: only-if-cached\r\n");
 	buf_put_str(&b, "Host: ");
 	buf_put(&b,
 		span_upto(span_str(strstr(g->ask->url, "://") + 3), strcspn(strstr(g->ask->url, "://") + 3, "/?#")));
@@ -213,15 +216,18 @@ static void read_answer(struct getting *g)
 	g->out->hit = span_starts(hdr_value(&g->head->fields, HDR_X_CACHE), SPAN("HIT"));
 	if (g->head->status != 200)
 		snprintf(g->out->fault, sizeof(g->out->fault), "status %d", g->head->status);
+	if (g->on_head)
+		g->on_head(g->cookie, g->head);
 	drop(g, g->head->head_bytes);
 	g->out->whole = read_body(g);
 	if (!g->out->whole && !*g->out->fault)
 		fail(g, "the body was cut short", NULL);
 }
 
-void ctl_get(const struct ctl_get_ask *ask, ctl_get_body_f *body, void *cookie, struct ctl_got *out)
+void ctl_get(const struct ctl_get_ask *ask, ctl_get_head_f *head, ctl_get_body_f *body, void *cookie,
+	     struct ctl_got *out)
 {
-	struct getting g = {.ask = ask, .body = body, .cookie = cookie, .out = out};
+	struct getting g = {.ask = ask, .on_head = head, .body = body, .cookie = cookie, .out = out};
 
 	*out = (struct ctl_got){0};
 	g.fd = dial(ask);

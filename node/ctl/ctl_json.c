@@ -243,9 +243,8 @@ bool ctl_json_is_true(struct span object, const char *path)
 	return span_eq(ctl_json_get(object, path), SPAN("true"));
 }
 
-char *ctl_json_text(struct span object, const char *path, char *out, size_t cap)
+char *ctl_json_string(struct span v, char *out, size_t cap)
 {
-	struct span v = ctl_json_get(object, path);
 	size_t n = 0;
 
 	for (size_t i = 1; v.n >= 2 && v.p[0] == '"' && i < v.n - 1 && n < cap - 1; i++) {
@@ -264,4 +263,9 @@ char *ctl_json_text(struct span object, const char *path, char *out, size_t cap)
 	}
 	out[n] = '\0';
 	return out;
+}
+
+char *ctl_json_text(struct span object, const char *path, char *out, size_t cap)
+{
+	return ctl_json_string(ctl_json_get(object, path), out, cap);
 }

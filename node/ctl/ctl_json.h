@@ -29,5 +29,7 @@ bool ctl_json_is_true(struct span object, const char *path);
 /* A string without its quotes, cut to what fits, NUL-ended; a terminal may get it: what is not printable ASCII becomes '?'. Empty when
  * there is none. Returns out. */
 char *ctl_json_text(struct span object, const char *path, char *out, size_t cap);
+/* The same of a value that is the string itself. */
+char *ctl_json_string(struct span value, char *out, size_t cap);
 
 #endif

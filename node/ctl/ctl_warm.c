@@ -56,7 +56,7 @@ static void fetch(const struct warm *w, const struct ctl_lock_item *item, struct
 
 	o->checked = ctl_lock_strongest(integrity, &kind);
 	hash = o->checked ? hash_new(kind) : NULL;
-	ctl_get(&ask, on_body, hash, &o->got);
+	ctl_get(&ask, NULL, on_body, hash, &o->got);
 	if (!hash)
 		return;
 	hash_end(hash, digest);

@@ -175,6 +175,8 @@ static void end_exchange(struct flight *f)
 	if (f->proof.wanted && trailers && peer_link_digest(trailers, f->proof.digest))
 		f->proof.known = true;
 	link = exchange_finish(&f->exchange);
+	if (f->way == FLIGHT_BROUGHT)
+		link_close(&link, STREAM_CLEAN);
 	if (link)
 		pool_give(f->fetcher->pool, &link);
 	via_parent_done(f, PARENT_OK);
@@ -387,6 +389,8 @@ static void count_bytes(struct flight *f, size_t n)
 		[FLIGHT_PARENT] = METRIC_PARENT_BYTES,
 	};
 
+	if (f->way == FLIGHT_BROUGHT)
+		return;
 	metric_add(f->fetcher->metrics, by_way[f->way], n);
 	if (f->way == FLIGHT_DIRECT)
 		hosttally_received(f->fetcher->hosts, &f->url, n);

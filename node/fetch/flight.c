@@ -82,6 +82,7 @@ struct flight *flight_start(const struct fetcher *fetcher, const struct flight_a
 	f->here_only = ask->here_only;
 	f->spare = ask->spare;
 	f->recheck = ask->recheck;
+	f->brought = ask->brought;
 	f->afresh = ask->afresh;
 	f->owner = ask->owner;
 	f->cookie = ask->cookie;
@@ -112,6 +113,7 @@ void flight__end(struct flight *f, enum entry_outcome outcome, enum reason why)
 	loop_defer_cancel(c->loop, &f->job);
 	dial_cancel(&f->dial);
 	exchange_cancel(&f->exchange);
+	link_close(&f->brought, STREAM_CUT);
 	to_disk_cancel(f);
 	route_end(f, false);
 	index_withdraw(c->index, f->entry);

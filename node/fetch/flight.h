@@ -106,7 +106,8 @@ struct flight_ask {
 	/* From upstream, whatever is stored, here or at a parent: neither disk nor siblings are looked at, and only a 200 takes the place
 	 * of what is there (refresh.h). */
 	bool afresh;
-	bool recheck;                     /* not for the answer, but for what it says of `stale` (recall.h) */
+	struct link *brought; /* taken: the answer comes from there, and from nowhere else; NULL: it is fetched */
+	bool recheck;         /* not for the answer, but for what it says of `stale` (recall.h) */
 	const struct flight_owner *owner; /* NULL: none */
 	void *cookie;
 };
@@ -127,7 +128,7 @@ void flight_end_all(const struct fetcher *);
 
 #define FLIGHT_PEER_BYTES 64
 
-enum flight_way { FLIGHT_DIRECT, FLIGHT_SIBLING, FLIGHT_PARENT };
+enum flight_way { FLIGHT_DIRECT, FLIGHT_SIBLING, FLIGHT_PARENT, FLIGHT_BROUGHT };
 
 /* For the log and the counters. */
 struct flight_told {

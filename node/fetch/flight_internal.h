@@ -1,5 +1,5 @@
 /* What the parts of a flight share: flight.c (its life), route.c (whom to ask next), sibling.c, via_parent.c, upstream.c (the three
- * ways), hedge.c (two of them at once), outgoing.c (the request as it goes out), reception.c (what the head means), fill.c (the body), proof.c (is a sibling's body
+ * ways), brought.c (import: none of them), hedge.c (two of them at once), outgoing.c (the request as it goes out), reception.c (what the head means), fill.c (the body), proof.c (is a sibling's body
  * the right one). */
 #ifndef NODE_FETCH_FLIGHT_INTERNAL_H
 #define NODE_FETCH_FLIGHT_INTERNAL_H
@@ -49,6 +49,7 @@ struct flight {
 	struct fresh_request facts;
 	struct key key;
 	struct key_credential who;
+	struct link *brought; /* until its exchange has begun */
 	enum reason here_only;
 	bool store, whole, from_child, spare, recheck, afresh;
 	const struct flight_owner *owner;
@@ -160,6 +161,8 @@ void route_end(struct flight *, bool stored);
 /* The ways. Each ends in an exchange whose head goes to reception.c, or in route_failed. */
 /* from_disk.c. False: nothing there. Ends in flight__end, or in route_on. */
 bool from_disk_begin(struct flight *);
+/* brought.c: from f->brought, which is there. */
+void brought_begin(struct flight *);
 void sibling_begin(struct flight *);
 void sibling_filled(struct flight *);           /* bytes have come */
 void sibling_done(struct flight *, bool whole); /* no more from this one: all came, or another way is taken */
@@ -215,6 +218,8 @@ void outgoing_on_send(void *cookie);
 void reception_take(struct flight *, const struct http1_response *);
 /* Would it be kept for good, and for everybody? What does not is not taken from siblings. */
 bool reception_is_shareable(const struct flight *, const struct http1_response *);
+/* May everybody have it, by what both heads say? *why is set when not. */
+bool reception_is_for_all(const struct flight *, const struct http1_response *, enum fresh_why *why);
 /* Those who wait are told of the parked head. */
 void reception_unpark(struct flight *);
 

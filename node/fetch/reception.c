@@ -87,6 +87,22 @@ static bool is_html(const struct http1_response *r)
 	return span_starts_icase(type, SPAN("text/html")) || span_starts_icase(type, SPAN("application/xhtml"));
 }
 
+/* So far: the body may prove otherwise. */
+static bool is_earned(const struct flight *f, const struct http1_response *r)
+{
+	return f->path.class == PATH_IMMUTABLE && r->status == 200 && !is_html(r) &&
+	       !hdr_has(&r->fields, HDR_CONTENT_ENCODING);
+}
+
+bool reception_is_for_all(const struct flight *f, const struct http1_response *r, enum fresh_why *why)
+{
+	struct fresh_response facts;
+
+	fresh_read_response(r->status, &r->fields, f->request_time, loop_wall(f->fetcher->loop), &f->path, &facts);
+	facts.earned = is_earned(f, r);
+	return fresh_may_store(&f->facts, &facts, why) == FRESH_STORE_SHARED;
+}
+
 /* An answer for one that will be one for one the next time too, whoever asks. */
 static bool is_private(enum fresh_why why)
 {
@@ -232,8 +248,7 @@ void reception_take(struct flight *f, const struct http1_response *r)
 		return;
 	}
 	fresh_read_response(r->status, &r->fields, f->request_time, loop_wall(c->loop), &f->path, &f->answer);
-	f->answer.earned = f->path.class == PATH_IMMUTABLE && r->status == 200 && !is_html(r) &&
-			   !hdr_has(&r->fields, HDR_CONTENT_ENCODING);
+	f->answer.earned = is_earned(f, r);
 	if (f->store && !(f->afresh && r->status != 200))
 		verdict = fresh_may_store(&f->facts, &f->answer, &why);
 	if (!http1_method_is_safe(f->request->method) && succeeded(r->status))

@@ -1,5 +1,6 @@
 #include "node/fetch/refresh.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "node/base/check.h"
@@ -8,6 +9,7 @@
 #include "node/cache/disk.h"
 #include "node/cache/disk_file.h"
 #include "node/fetch/hostmood.h"
+#include "node/net/stream_loan.h"
 #include "node/policy/classrule.h"
 #include "proto/storeid.h"
 
@@ -31,7 +33,8 @@ struct refresh {
 	struct deferred job;
 	struct entry *entry;
 	struct entry_watch watch;
-	bool has_before;
+	struct stream_loan *loan; /* what is brought comes on it; NULL: it is fetched */
+	bool has_before, fresh_on_disk;
 	uint8_t before[HEAD_DIGEST_BYTES];
 };
 
@@ -120,6 +123,15 @@ static void failed(struct refresh *r, const char *why)
 	finish(r, &(struct outcome){.result = "failed", .why = why});
 }
 
+static void broken(struct refresh *r, enum reason why)
+{
+	char detail[ENTRY_DETAIL_BYTES + 1], text[ENTRY_DETAIL_BYTES + 200];
+
+	entry_detail(r->entry, detail);
+	snprintf(text, sizeof(text), "%s%s%s", reason_sentence(why), *detail ? ": " : "", detail);
+	failed(r, text);
+}
+
 /* ---- the flight ---- */
 
 static void note_before(struct refresh *r, const uint8_t *digest)
@@ -167,7 +179,7 @@ static void on_change(void *cookie)
 		ended_whole(r, &view);
 		break;
 	case ENTRY_FAILED:
-		failed(r, reason_sentence(view.why));
+		broken(r, view.why);
 		break;
 	}
 	head_unref(&view.head);
@@ -190,10 +202,32 @@ static void fly(struct refresh *r, struct entry *e)
 	};
 	struct flight *f;
 
+	if (r->loan) {
+		struct stream *s = stream_lend(r->loan);
+
+		ask.brought = link_new(&s, "import");
+	}
 	r->entry = e;
 	entry_watch_start(&r->watch, e, r->fetcher->loop, 0, on_change, r);
 	f = flight_start(r->fetcher, &ask);
 	flight_leave(&f); /* it goes on as long as we watch */
+}
+
+/* For whoever asks without wishes of his own. */
+static bool is_fresh(const struct refresh *r, const struct head *head)
+{
+	struct cachectl nothing = {0};
+	enum fresh_why why;
+
+	switch (fresh_verdict(&head->terms, &nothing, head_here(head, loop_now(r->fetcher->loop)), &why)) {
+	case FRESH_SERVE:
+	case FRESH_SERVE_AND_REVALIDATE:
+		return true;
+	case FRESH_SERVE_STALE:
+	case FRESH_REVALIDATE:
+		break;
+	}
+	return false;
 }
 
 /* What is there stays there until something better has come: nobody joins us, nor we anybody. */
@@ -209,6 +243,12 @@ static bool begin(struct refresh *r)
 	seen = index_lookup(x, &ask, loop_now(r->fetcher->loop), &other_variant);
 	if (seen)
 		entry_look(seen, &view);
+	if (r->loan && view.head && view.phase == ENTRY_COMPLETE && !view.guarded && is_fresh(r, view.head)) {
+		head_unref(&view.head);
+		entry_unref(&seen);
+		finish(r, &(struct outcome){.result = "fresh"});
+		return true;
+	}
 	begun = index_begin(x, &ask, seen, view.head, false, &e);
 	if (view.head && view.phase == ENTRY_COMPLETE)
 		note_before(r, head_digest(view.head));
@@ -225,6 +265,10 @@ static void on_start(void *arg)
 	int rounds = 0;
 
 	CHECK(r, REFRESH_MAGIC);
+	if (r->loan && r->fresh_on_disk) {
+		finish(r, &(struct outcome){.result = "fresh"});
+		return;
+	}
 	while (!begin(r))
 		if (++rounds == MOST_ROUNDS) {
 			failed(r, "what is stored changes all the time");
@@ -234,13 +278,24 @@ static void on_start(void *arg)
 
 /* ---- what is on the disk alone ---- */
 
+static bool is_fresh_file(const struct refresh *r, struct disk_file *file)
+{
+	struct head *head = disk_file_head(file);
+	bool yes = is_fresh(r, head);
+
+	head_unref(&head);
+	return yes;
+}
+
 static void on_found(void *cookie, struct disk_file *file)
 {
 	struct refresh *r = cookie;
 
 	CHECK(r, REFRESH_MAGIC);
-	if (file)
+	if (file) {
 		note_before(r, disk_file_digest(file));
+		r->fresh_on_disk = !disk_file_is_guarded(file) && is_fresh_file(r, file);
+	}
 	disk_file_unref(&file);
 	if (r->on_done)
 		loop_defer(r->fetcher->loop, &r->job, on_start, r);
@@ -264,7 +319,8 @@ static void look_on_disk(struct refresh *r)
 /* As a client asks that has no wishes but this one. The fields borrow from the arena. */
 static bool make_request(struct refresh *r, struct span url)
 {
-	static const struct span rest = SPAN(" HTTP/1.1\r\nCache-Control: no-cache\r\n\r\n");
+	const struct span rest = r->loan ? SPAN(" HTTP/1.1\r\nAccept: */*\r\n\r\n")
+					 : SPAN(" HTTP/1.1\r\nCache-Control: no-cache\r\n\r\n");
 	size_t room = url.n + rest.n + 8, scanned = 0;
 	struct buf b = buf_over(arena_alloc(&r->arena, room), room);
 	enum reason why;
@@ -304,8 +360,8 @@ static bool read_url(struct refresh *r, struct span text, const char **why)
 	return r->path.class != PATH_PASS;
 }
 
-struct refresh *refresh_start(const struct refresh_ground *g, struct span url, refresh_on_done_f *on_done, void *cookie,
-			      const char **why)
+static struct refresh *start(const struct refresh_ground *g, struct span url, struct stream_loan *loan,
+			     refresh_on_done_f *on_done, void *cookie, const char **why)
 {
 	struct refresh *r = NEW(struct refresh);
 
@@ -314,19 +370,32 @@ struct refresh *refresh_start(const struct refresh_ground *g, struct span url, r
 	r->fetcher = g->fetcher;
 	r->policy = policy_ref(g->policy);
 	r->salt = g->salt;
+	r->loan = loan;
 	r->on_done = on_done;
 	r->cookie = cookie;
 	if (!read_url(r, url, why)) {
 		refresh_unref(r);
 		return NULL;
 	}
-	if (hostmoods_are_offline(r->fetcher->moods, r->policy->cache.offline)) {
+	if (!loan && hostmoods_are_offline(r->fetcher->moods, r->policy->cache.offline)) {
 		*why = "this node is offline (cache.offline)";
 		refresh_unref(r);
 		return NULL;
 	}
 	look_on_disk(r);
 	return r;
+}
+
+struct refresh *refresh_start(const struct refresh_ground *g, struct span url, refresh_on_done_f *on_done, void *cookie,
+			      const char **why)
+{
+	return start(g, url, NULL, on_done, cookie, why);
+}
+
+struct refresh *refresh_bring(const struct refresh_ground *g, struct span url, struct stream_loan *loan,
+			      refresh_on_done_f *on_done, void *cookie, const char **why)
+{
+	return start(g, url, loan, on_done, cookie, why);
 }
 
 void refresh_cancel(struct refresh **rp)

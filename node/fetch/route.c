@@ -135,7 +135,9 @@ static bool may_ask_siblings(const struct flight *f)
 
 void route_begin(struct flight *f)
 {
-	if (!from_disk_begin(f))
+	if (f->brought)
+		brought_begin(f);
+	else if (!from_disk_begin(f))
 		route_on(f);
 }
 
@@ -205,6 +207,9 @@ void route_failed(struct flight *f, enum reason why, const char *detail)
 		return;
 	case FLIGHT_PARENT:
 		parent_failed(f, why, detail);
+		return;
+	case FLIGHT_BROUGHT:
+		give_up(f, why, detail);
 		return;
 	case FLIGHT_DIRECT:
 		upstream_failed(f, why);

@@ -134,6 +134,7 @@ static enum metric metric_of_way(const struct flight_told *told)
 		return told->growing ? METRIC_STREAMS_SIBLING : METRIC_HITS_SIBLING;
 	case FLIGHT_PARENT:
 		return of_parent[told->source];
+	case FLIGHT_BROUGHT:
 	case FLIGHT_DIRECT:
 		break;
 	}
@@ -197,6 +198,8 @@ static enum accesslog_hier hier_of(const struct flight_told *told)
 		return told->source == PARENT_SAID_HIT || told->source == PARENT_SAID_JOIN
 			       ? ACCESSLOG_HIER_PARENT_HIT
 			       : ACCESSLOG_HIER_FIRSTUP_PARENT;
+	case FLIGHT_BROUGHT:
+		return ACCESSLOG_HIER_NONE;
 	case FLIGHT_DIRECT:
 		break;
 	}

@@ -145,5 +145,8 @@ def test_the_steps_of_the_runbooks_run(make, plain):
     assert step("ca", "show") != before
     step("scrub")
     step("refresh", url)
+    archive = str(e.state / "packages.tar")
+    step("export", "--all", archive)
+    step("import", "--dry-run", archive)
     with e.connect("admin") as c:
         assert c.ask("GET", "/readyz", host="localhost").status == 200 and "BEGIN CERTIFICATE" in c.ask("GET", "/ca.crt", host="localhost").text

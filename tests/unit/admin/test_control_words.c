@@ -57,6 +57,11 @@ static void good_requests(void **state)
 		{SPAN("rotate\n"), CONTROL_ROTATE, NULL},
 		{SPAN("objects\n"), CONTROL_OBJECTS, NULL},
 		{SPAN("recent\n"), CONTROL_RECENT, NULL},
+		{SPAN("import https://a.test/b\n"), CONTROL_IMPORT, "https://a.test/b"},
+		{SPAN("list-prefix https://a.test/\n"), CONTROL_LIST_PREFIX, "https://a.test/"},
+		{SPAN("list-host a.test\n"), CONTROL_LIST_HOST, "a.test"},
+		{SPAN("list-class immutable\n"), CONTROL_LIST_CLASS, "immutable"},
+		{SPAN("list-all\n"), CONTROL_LIST_ALL, NULL},
 	};
 
 	(void)state;

@@ -1,0 +1,273 @@
+/* pmcachectl export: what is stored and fresh, and for everybody, into an archive (ctl_archive.h).
+ *
+ * The daemon says what there is, and serves it as to any client, but only from what it has: so what may not be given away, or is stale, stays. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "node/base/mem.h"
+#include "node/ctl/ctl.h"
+#include "node/ctl/ctl_archive.h"
+#include "node/ctl/ctl_control.h"
+#include "node/ctl/ctl_get.h"
+#include "node/ctl/ctl_json.h"
+#include "node/ctl/ctl_setup.h"
+#include "node/ctl/ctl_spool.h"
+#include "node/ctl/ctl_table.h"
+
+#define URL_BYTES 16384
+
+struct urls {
+	size_t n, room;
+	char **v;
+};
+
+struct exporting {
+	struct urls urls;
+	struct ctl_settings proxy;
+	struct ctl_archive_writer writer;
+	bool tty;
+	size_t left_out; /* not fresh any more, or only for some */
+	const char *why; /* it has failed */
+	char fault[200];
+};
+
+/* ---- what there is ---- */
+
+static int by_text(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static void sort_once(struct urls *u)
+{
+	size_t n = 0;
+
+	if (u->n)
+		qsort(u->v, u->n, sizeof(*u->v), by_text);
+	for (size_t i = 0; i < u->n; i++)
+		if (n && strcmp(u->v[n - 1], u->v[i]) == 0)
+			free(u->v[i]);
+		else
+			u->v[n++] = u->v[i];
+	u->n = n;
+}
+
+static void take_urls(struct urls *u, struct span json)
+{
+	struct span rest = ctl_json_get(json, "urls"), item;
+	char url[URL_BYTES];
+
+	while (ctl_json_next(&rest, &item)) {
+		ctl_json_string(item, url, sizeof(url));
+		if (!ctl_is_url(url))
+			continue;
+		if (u->n == u->room)
+			u->v = mem_realloc(u->v, (u->room = u->room ? 2 * u->room : 1024) * sizeof(*u->v));
+		u->v[u->n++] = span_dup(span_str(url));
+	}
+	sort_once(u);
+}
+
+static int list(const struct ctl *c, const char *request, struct urls *u)
+{
+	char *json;
+	int code = ctl_control_ask_long(c->control, request, &json);
+
+	if (code != CTL_OK)
+		return code;
+	if (ctl_json_is_good(span_str(json))) {
+		take_urls(u, span_str(json));
+	} else {
+		ctl_say("the daemon's answer is not understood");
+		code = CTL_FAILED;
+	}
+	free(json);
+	return code;
+}
+
+static void free_urls(struct urls *u)
+{
+	for (size_t i = 0; i < u->n; i++)
+		free(u->v[i]);
+	free(u->v);
+}
+
+/* ---- one object ---- */
+
+static void on_head(void *cookie, const struct http1_response *r)
+{
+	struct exporting *x = cookie;
+
+	ctl_archive_head(&x->writer, r, (uint64_t)time(NULL));
+}
+
+static void on_body(void *cookie, struct span piece)
+{
+	struct exporting *x = cookie;
+
+	ctl_archive_body(&x->writer, piece);
+}
+
+/* False: no use going on. */
+static bool take(struct exporting *x, const char *url)
+{
+	struct ctl_get_ask ask = {.host = x->proxy.proxy_host,
+				  .port = x->proxy.proxy_port,
+				  .url = url,
+				  .integrity = "",
+				  .only_if_cached = true};
+	struct ctl_got got;
+
+	ctl_get(&ask, on_head, on_body, x, &got);
+	if (got.whole && got.hit && x->writer.begun) {
+		ctl_archive_keep(&x->writer, url);
+	} else {
+		ctl_archive_drop(&x->writer);
+		x->left_out++;
+	}
+	if (x->writer.failed)
+		x->why = strerror(x->writer.failed);
+	else if (!got.status || !got.whole) {
+		snprintf(x->fault, sizeof(x->fault), "%s", got.fault);
+		x->why = x->fault;
+	}
+	return !x->why;
+}
+
+/* ---- all ---- */
+
+static void show_progress(const struct exporting *x, size_t done)
+{
+	char bytes[CTL_NUMBER_BYTES];
+
+	if (!x->tty)
+		return;
+	fprintf(stderr, "\r\033[K%zu of %zu, %s", done, x->urls.n, ctl_format_bytes(x->writer.bytes, bytes));
+	fflush(stderr);
+}
+
+static void take_all(struct exporting *x)
+{
+	for (size_t i = 0; i < x->urls.n && take(x, x->urls.v[i]); i++)
+		show_progress(x, i + 1);
+	if (x->tty)
+		fputs("\r\033[K", stderr);
+	if (!ctl_archive_end(&x->writer) && !x->why)
+		x->why = strerror(x->writer.failed);
+}
+
+/* Beside the archive when that goes to standard output. */
+static void print(const struct ctl *c, const struct exporting *x, FILE *out)
+{
+	char bytes[CTL_NUMBER_BYTES];
+
+	if (c->json)
+		fprintf(out, "{\"objects\":%zu,\"bytes\":%llu,\"left_out\":%zu,\"archive_bytes\":%llu}\n", x->writer.n,
+			(unsigned long long)x->writer.bytes, x->left_out, (unsigned long long)x->writer.at);
+	else
+		fprintf(out, "%zu objects, %s; %zu left out: not fresh now, or not for everybody\n", x->writer.n,
+			ctl_format_bytes(x->writer.bytes, bytes), x->left_out);
+}
+
+static int export_to(const struct ctl *c, struct exporting *x, const char *path)
+{
+	struct ctl_spool spool;
+	bool to_stdout = strcmp(path, "-") == 0;
+
+	if (!ctl_spool_create(&spool, path))
+		return CTL_FAILED;
+	ctl_archive_begin(&x->writer, spool.fd);
+	take_all(x);
+	if (!x->why && !x->writer.n)
+		x->why = "nothing that is stored and fresh fits";
+	if (x->why) {
+		ctl_say("%s: %s", path, x->why);
+		ctl_spool_drop(&spool);
+		return CTL_FAILED;
+	}
+	if (!ctl_spool_publish(&spool))
+		return CTL_FAILED;
+	print(c, x, to_stdout ? stderr : stdout);
+	return ctl_finish();
+}
+
+static int export(const struct ctl *c, const char *request, const char *host, const char *path)
+{
+	struct exporting x = {.tty = isatty(STDERR_FILENO) && !c->json};
+	int code = ctl_setup_proxy(c, host, &x.proxy);
+
+	if (code == CTL_OK)
+		code = list(c, request, &x.urls);
+	if (code == CTL_OK)
+		code = export_to(c, &x, path);
+	free_urls(&x.urls);
+	return code;
+}
+
+/* ---- the command ---- */
+
+static const struct {
+	const char *option, *word;
+} aims[] = {{"--host", "list-host"}, {"--prefix", "list-prefix"}, {"--class", "list-class"}};
+
+#define N_AIMS (sizeof(aims) / sizeof(aims[0]))
+
+/* One that is named; 1 taken, 0 something else, -1 no value, or another one already. */
+static int take_aim(struct ctl_args *a, char **request)
+{
+	for (size_t i = 0; i < N_AIMS; i++) {
+		const char *value;
+		int taken = ctl_option(a, aims[i].option, &value);
+
+		if (taken == 0)
+			continue;
+		if (taken < 0 || *request || !ctl_is_word(value))
+			return -1;
+		*request = ctl_text("%s %s", aims[i].word, value);
+		return 1;
+	}
+	if (!ctl_flag(a, "--all"))
+		return 0;
+	if (*request)
+		return -1;
+	*request = ctl_text("list-all");
+	return 1;
+}
+
+int ctl_export(struct ctl *c, struct ctl_args *a)
+{
+	const char *path = NULL, *proxy = NULL;
+	char *request = NULL;
+	int code = CTL_OK;
+
+	while (a->at < a->n && code == CTL_OK) {
+		int taken = ctl_common_option(c, a);
+
+		if (!taken)
+			taken = ctl_option(a, "--proxy", &proxy);
+		if (!taken)
+			taken = take_aim(a, &request);
+		if (taken < 0)
+			code = CTL_USAGE;
+		else if (!taken && (path || (a->v[a->at][0] == '-' && a->v[a->at][1])))
+			code = ctl_unknown("export", a);
+		else if (!taken)
+			path = a->v[a->at++];
+	}
+	if (code != CTL_OK || !path || !request) {
+		ctl_say("export needs a file (or -), and one of --host HOST, --prefix URL, --class CLASS, --all");
+		free(request);
+		return CTL_USAGE;
+	}
+	code = ctl_load(c);
+	if (code == CTL_OK)
+		code = export(c, request, proxy, path);
+	free(request);
+	return code;
+}
