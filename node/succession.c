@@ -15,7 +15,8 @@ static bool hear(struct successor *next, enum successor_word wanted)
 
 	for (int s = 0; word == SUCCESSOR_QUIET && s < PATIENCE_S; s++) {
 		word = successor_hear(next, DUR_SECOND);
-		service_alive();
+		if (wanted == SUCCESSOR_WANTS_STATE) /* later it is the successor that is listened to */
+			service_alive();
 	}
 	return word == wanted;
 }
