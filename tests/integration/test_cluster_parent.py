@@ -462,7 +462,7 @@ def test_edges_that_find_a_parent_full_do_not_break_the_single_fetch(make, plain
     for client in clients:
         assert client.response("GET").body == b"beginend"
         client.close()
-    eventually(lambda: fellow(p2, "parent1"), lambda: fellow(p2, "parent1")["joins"] == 1)
+    eventually(lambda: fellow(p2, "parent1"), lambda: fellow(p2, "parent1")["joins"] + fellow(p2, "parent1")["hits"] == 1)
     assert plain.count(hot) == 1
     assert b.log(hot)[0].peer == "parent2"
 
