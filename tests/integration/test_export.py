@@ -5,7 +5,7 @@ import io
 import json
 import tarfile
 
-from lab import Reply, blob
+from lab import Reply, blob, eventually
 
 FRESH = [("Cache-Control", "max-age=3600"), ("Content-Type", "application/octet-stream")]
 
@@ -231,6 +231,7 @@ def test_by_way_of_standard_output_and_a_disk(make, tmp_path):
     said(one, "export", "--all", str(path))
     got = said(big, "import", str(path))
     assert got["stored"] == 3 and got["refused"] == []
+    eventually("the last file is in its place", lambda: said(big, "stats")["disk"]["objects"] == 3)
     o.shutdown()
     out = said(big, "export", "--host", o.url("/").split("/")[2], str(tmp_path / "b.tar"))
     assert out["objects"] == 3 and out["bytes"] == sum(map(len, bodies.values()))
