@@ -61,6 +61,10 @@ struct peer_audits peer_set_audits(const struct peer_set *set)
 
 void peer__audit_fini(struct peer_set *set)
 {
-	while (!LIST_EMPTY(&set->auditing))
-		end(LIST_FIRST(&set->auditing), 0);
+	struct peer_audit *a, *next;
+
+	for (a = LIST_FIRST(&set->auditing); a; a = next) {
+		next = LIST_NEXT(a, link);
+		end(a, 0);
+	}
 }
