@@ -22,8 +22,6 @@
 #define WORD_GIVEN 'g'
 #define WORD_SERVES 's'
 
-extern char **environ;
-
 struct successor {
 	unsigned magic;
 	pid_t pid;
@@ -122,8 +120,9 @@ static char *names_of(const struct legacy *l)
 
 static bool is_replaced(const char *variable)
 {
+	static const char predecessor[] = SERVICE_PREDECESSOR "=";
 	static const char *const names[] = {
-		"LISTEN_PID=", "LISTEN_FDS=", "LISTEN_FDNAMES=", "WATCHDOG_PID=", SERVICE_PREDECESSOR "="};
+		"LISTEN_PID=", "LISTEN_FDS=", "LISTEN_FDNAMES=", "WATCHDOG_PID=", predecessor};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (strncmp(variable, names[i], strlen(names[i])) == 0)
