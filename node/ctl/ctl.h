@@ -37,6 +37,9 @@ ctl_command_f ctl_env, ctl_exec, ctl_stats, ctl_purge, ctl_ca, ctl_cluster, ctl_
 	ctl_upgrade, ctl_refresh, ctl_scrub, ctl_warm, ctl_export, ctl_import, ctl_reload, ctl_rotate;
 ctl_command_f ctl_doctor, ctl_log, ctl_top;
 
+/* The arguments of a command that takes one URL and the options that all take. CTL_OK, or CTL_USAGE after saying what is wrong. */
+int ctl_read_url(struct ctl *, struct ctl_args *, const char *command, const char **url);
+
 /* "pmcachectl: text" on standard error. */
 __attribute__((format(printf, 1, 2))) void ctl_say(const char *fmt, ...);
 

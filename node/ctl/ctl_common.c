@@ -178,3 +178,23 @@ int ctl_finish(void)
 	ctl_say("cannot write the output: %s", strerror(errno));
 	return CTL_FAILED;
 }
+
+int ctl_read_url(struct ctl *c, struct ctl_args *a, const char *command, const char **url)
+{
+	*url = NULL;
+	while (a->at < a->n) {
+		int taken = ctl_common_option(c, a);
+
+		if (taken < 0)
+			return CTL_USAGE;
+		if (taken)
+			continue;
+		if (*url || a->v[a->at][0] == '-')
+			return ctl_unknown(command, a);
+		*url = a->v[a->at++];
+	}
+	if (*url && ctl_is_url(*url))
+		return CTL_OK;
+	ctl_say("%s needs a URL, http or https, percent-encoded: https://registry.test/left-pad", command);
+	return CTL_USAGE;
+}

@@ -167,24 +167,10 @@ static int show(const struct ctl *c, const char *url)
 
 int ctl_explain(struct ctl *c, struct ctl_args *a)
 {
-	const char *url = NULL;
-	int code;
+	const char *url;
+	int code = ctl_read_url(c, a, "explain", &url);
 
-	while (a->at < a->n) {
-		int taken = ctl_common_option(c, a);
-
-		if (taken < 0)
-			return CTL_USAGE;
-		if (taken)
-			continue;
-		if (url || a->v[a->at][0] == '-')
-			return ctl_unknown("explain", a);
-		url = a->v[a->at++];
-	}
-	if (!url || !ctl_is_url(url)) {
-		ctl_say("explain needs a URL, http or https, percent-encoded: https://registry.test/left-pad");
-		return CTL_USAGE;
-	}
-	code = ctl_load(c);
+	if (code == CTL_OK)
+		code = ctl_load(c);
 	return code == CTL_OK ? show(c, url) : code;
 }

@@ -60,24 +60,10 @@ static int refresh(struct ctl *c, const char *url)
 
 int ctl_refresh(struct ctl *c, struct ctl_args *a)
 {
-	const char *url = NULL;
-	int code;
+	const char *url;
+	int code = ctl_read_url(c, a, "refresh", &url);
 
-	while (a->at < a->n) {
-		int taken = ctl_common_option(c, a);
-
-		if (taken < 0)
-			return CTL_USAGE;
-		if (taken)
-			continue;
-		if (url || a->v[a->at][0] == '-')
-			return ctl_unknown("refresh", a);
-		url = a->v[a->at++];
-	}
-	if (!url || !ctl_is_url(url)) {
-		ctl_say("refresh needs a URL, http or https, percent-encoded: https://registry.test/left-pad");
-		return CTL_USAGE;
-	}
-	code = ctl_load(c);
+	if (code == CTL_OK)
+		code = ctl_load(c);
 	return code == CTL_OK ? refresh(c, url) : code;
 }
