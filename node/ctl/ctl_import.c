@@ -5,7 +5,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "node/base/json.h"
 #include "node/base/mem.h"
 #include "node/ctl/ctl.h"
 #include "node/ctl/ctl_archive.h"
@@ -113,16 +112,6 @@ static bool bring_all(struct importing *m)
 	return answers;
 }
 
-static void print_json_string(const char *text)
-{
-	size_t room = JSON_GROWTH * strlen(text) + 2;
-	struct buf b = buf_over(mem_alloc(room), room);
-
-	json_put_string(&b, span_str(text));
-	fwrite(b.p, 1, b.n, stdout);
-	free(b.p);
-}
-
 static void print_json(const struct importing *m)
 {
 	bool first = true;
@@ -135,9 +124,9 @@ static void print_json(const struct importing *m)
 			continue;
 		fputs(first ? "{\"url\":" : ",{\"url\":", stdout);
 		first = false;
-		print_json_string(m->archive.v[i].url);
+		ctl_json_print(m->archive.v[i].url);
 		fputs(",\"why\":", stdout);
-		print_json_string(m->faults[i]);
+		ctl_json_print(m->faults[i]);
 		putchar('}');
 	}
 	puts("]}");

@@ -3,6 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "node/base/json.h"
+#include "node/base/mem.h"
+
 static void skip_space(struct span *s)
 {
 	while (s->n && (s->p[0] == ' ' || s->p[0] == '\t' || s->p[0] == '\r' || s->p[0] == '\n'))
@@ -268,4 +271,14 @@ char *ctl_json_string(struct span v, char *out, size_t cap)
 char *ctl_json_text(struct span object, const char *path, char *out, size_t cap)
 {
 	return ctl_json_string(ctl_json_get(object, path), out, cap);
+}
+
+void ctl_json_print(const char *text)
+{
+	size_t room = JSON_GROWTH * strlen(text) + 2;
+	struct buf b = buf_over(mem_alloc(room), room);
+
+	json_put_string(&b, span_str(text));
+	fwrite(b.p, 1, b.n, stdout);
+	free(b.p);
 }

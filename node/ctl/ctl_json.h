@@ -32,4 +32,7 @@ char *ctl_json_text(struct span object, const char *path, char *out, size_t cap)
 /* The same of a value that is the string itself. */
 char *ctl_json_string(struct span value, char *out, size_t cap);
 
+/* A JSON string of this text, on standard output. */
+void ctl_json_print(const char *text);
+
 #endif

@@ -8,10 +8,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "node/base/json.h"
 #include "node/base/mem.h"
 #include "node/ctl/ctl.h"
 #include "node/ctl/ctl_get.h"
+#include "node/ctl/ctl_json.h"
 #include "node/ctl/ctl_lock.h"
 #include "node/ctl/ctl_setup.h"
 #include "node/ctl/ctl_table.h"
@@ -122,16 +122,6 @@ static void fetch_all(struct warm *w, unsigned jobs)
 
 /* ---- what came of it ---- */
 
-static void print_json_string(const char *text)
-{
-	size_t room = JSON_GROWTH * strlen(text) + 2;
-	struct buf b = buf_over(mem_alloc(room), room);
-
-	json_put_string(&b, span_str(text));
-	fwrite(b.p, 1, b.n, stdout);
-	free(b.p);
-}
-
 static void print_json(const struct warm *w)
 {
 	bool first = true;
@@ -143,11 +133,11 @@ static void print_json(const struct warm *w)
 			continue;
 		fputs(first ? "{\"name\":" : ",{\"name\":", stdout);
 		first = false;
-		print_json_string(w->lock.v[i].name);
+		ctl_json_print(w->lock.v[i].name);
 		fputs(",\"url\":", stdout);
-		print_json_string(w->lock.v[i].url);
+		ctl_json_print(w->lock.v[i].url);
 		printf(",\"status\":%d,\"why\":", w->outcomes[i].got.status);
-		print_json_string(w->outcomes[i].got.fault);
+		ctl_json_print(w->outcomes[i].got.fault);
 		putchar('}');
 	}
 	puts("]}");
