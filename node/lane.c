@@ -30,9 +30,7 @@ void lane_init(struct lane *l, struct node *n, int id, struct x509_store_st *roo
 	l->node = n;
 	l->loop = loop_new(id, &clock_system);
 	delay_posts(l, n, id);
-	l->metrics = aligned_alloc(64, sizeof(*l->metrics));
-	CHECK_THAT(l->metrics != NULL);
-	memset(l->metrics, 0, sizeof(*l->metrics));
+	l->metrics = metrics_new();
 	l->hosts = hosttally_new();
 	LIST_INIT(&l->flights);
 	l->dns = dns_new(l->loop);

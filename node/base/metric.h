@@ -85,10 +85,13 @@ enum metric {
 		METRIC_COUNT
 };
 
-/* One loop's row; a cache line of its own before and after by its allocation. */
+/* One loop's row. */
 struct metrics {
-	_Alignas(64) _Atomic uint64_t v[METRIC_COUNT];
+	_Atomic uint64_t v[METRIC_COUNT];
 };
+
+/* A zeroed row on cache lines of its own: no loop waits for another one's counting. free() it. */
+struct metrics *metrics_new(void);
 
 static inline void metric_add(struct metrics *m, enum metric id, uint64_t n)
 {

@@ -19,9 +19,8 @@ struct world {
 
 static int set_up(void **state)
 {
-	struct world *w = aligned_alloc(64, (sizeof(*w) + 63) / 64 * 64);
+	struct world *w = calloc(1, sizeof(*w));
 
-	memset(w, 0, sizeof(*w));
 	w->v[0] = &w->a;
 	w->v[1] = &w->b;
 	*state = w;

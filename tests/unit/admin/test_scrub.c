@@ -30,9 +30,8 @@ static void open_scrub(struct scene *s)
 /* One that can be damaged and five more. */
 static struct scene *scene_new(void)
 {
-	struct scene *s = aligned_alloc(_Alignof(struct scene), sizeof(*s));
+	struct scene *s = calloc(1, sizeof(*s));
 
-	memset(s, 0, sizeof(*s));
 	disk_ground_init(&s->t, 100 * MB);
 	s->loop = loop_new(1, &s->t.clock.clock);
 	snprintf(s->path, sizeof(s->path), "%s/scrubbed", s->t.path);
