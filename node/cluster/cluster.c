@@ -459,7 +459,8 @@ static void on_accept(void *cookie, int fd, const struct addr *peer)
 
 /* ---- life ---- */
 
-static struct nodetls *open_tls(const struct conf *conf, wall_ms now, char *why, size_t why_bytes)
+/* `node`: what this one is called. conf's policy is not looked at: the main thread puts a new one there while we run. */
+static struct nodetls *open_tls(const struct conf *conf, const char *node, wall_ms now, char *why, size_t why_bytes)
 {
 	struct nodetls *tls = nodetls_new(conf->cluster.cert, conf->cluster.key, conf->cluster.ca, conf->cluster.name,
 					  now, why, why_bytes);
@@ -469,10 +470,10 @@ static struct nodetls *open_tls(const struct conf *conf, wall_ms now, char *why,
 	if (!tls)
 		return NULL;
 	self = nodetls_self(tls);
-	if (strcmp(self->node, conf->policy->node) != 0 || (self->role == NODE_PARENT) != is_parent) {
+	if (strcmp(self->node, node) != 0 || (self->role == NODE_PARENT) != is_parent) {
 		snprintf(why, why_bytes, "%s is for the %s %s, but this node is the %s %s (node, role)",
 			 conf->cluster.cert, nodecert_role_word(self->role), self->node, is_parent ? "parent" : "edge",
-			 conf->policy->node);
+			 node);
 		nodetls_unref(&tls);
 	}
 	return tls;
@@ -589,7 +590,7 @@ struct cluster *cluster_open(const struct cluster_settings *s, char *why, size_t
 	c->parents = parent_set_new(seed);
 	c->fellows = parent_set_new(~seed);
 	c->streams = peer_streams_new(STREAMS_OF_ONE, STREAMS_IN_ALL);
-	c->tls = open_tls(s->conf, loop_wall(s->loop), why, why_bytes);
+	c->tls = open_tls(s->conf, c->node, loop_wall(s->loop), why, why_bytes);
 	if (!c->tls || open_purges(c, why, why_bytes) < 0 || open_desk(c, why, why_bytes) < 0) {
 		cluster_close(&c);
 		return NULL;
@@ -672,7 +673,7 @@ static void use_tls(struct cluster *c, struct nodetls *tls)
 void cluster_reload(struct cluster *c, struct policy *policy)
 {
 	char why[NODECERT_WHY_BYTES];
-	struct nodetls *tls = open_tls(c->s.conf, loop_wall(c->s.loop), why, sizeof(why));
+	struct nodetls *tls = open_tls(c->s.conf, c->node, loop_wall(c->s.loop), why, sizeof(why));
 
 	if (tls)
 		use_tls(c, tls);
