@@ -447,6 +447,7 @@ static void damaged(struct request *r)
 {
 	if (!r->kept)
 		request__keep(r);
+	index_remove(r->server->fetcher.index, r->entry); /* the disk tells the index too, but a little later */
 	if (r->deliver.sent == 0)
 		answer_anew(r);
 	else

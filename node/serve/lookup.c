@@ -462,7 +462,6 @@ static void look_again(struct request *r)
 
 void lookup_damaged(struct request *r)
 {
-	index_remove(r->server->fetcher.index, r->entry);
 	r->cached = r->private = r->not_modified = r->looked_up_hit = r->loaded = false;
 	r->why = FRESH_WHY_EXPLICIT;
 	r->result = ACCESSLOG_TCP_MISS;
