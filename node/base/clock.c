@@ -34,8 +34,9 @@ static wall_ms fake_wall(const struct clock *c)
 
 void clock_fake_init(struct clock_fake *f, wall_ms start)
 {
-	*f = (struct clock_fake){
-		.clock = {.mono = fake_mono, .wall = fake_wall}, .mono_now = 1000000, .wall_now = start};
+	f->clock = (struct clock){.mono = fake_mono, .wall = fake_wall};
+	f->mono_now = 1000000;
+	f->wall_now = start;
 }
 
 void clock_fake_pass(struct clock_fake *f, dur_ms d)

@@ -30,9 +30,9 @@ extern const struct clock clock_system;
 
 /* A clock that stands still until it is told to move. */
 struct clock_fake {
-	struct clock clock; /* give &fake.clock to the code under test */
-	mono_us mono_now;
-	wall_ms wall_now;
+	struct clock clock;       /* give &fake.clock to the code under test */
+	_Atomic mono_us mono_now; /* other threads may look while a test moves it on */
+	_Atomic wall_ms wall_now;
 };
 
 void clock_fake_init(struct clock_fake *, wall_ms start);
