@@ -95,6 +95,12 @@ static ssize_t sys_pwritev(const struct disk_ops *ops, int fd, const struct iove
 	return got < 0 ? -errno : got;
 }
 
+static void sys_start_sync(const struct disk_ops *ops, int fd, uint64_t at, uint64_t n)
+{
+	(void)ops;
+	sync_file_range(fd, (off_t)at, (off_t)n, SYNC_FILE_RANGE_WRITE);
+}
+
 static int sys_sync(const struct disk_ops *ops, int fd)
 {
 	(void)ops;
@@ -179,6 +185,7 @@ const struct disk_ops disk_ops_system = {
 	.pread = sys_pread,
 	.pread_now = sys_pread_now,
 	.pwritev = sys_pwritev,
+	.start_sync = sys_start_sync,
 	.sync = sys_sync,
 	.sync_all = sys_sync_all,
 	.size = sys_size,

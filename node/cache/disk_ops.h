@@ -35,6 +35,8 @@ struct disk_ops {
 	/* What is in the page cache: may be less than is there; -EAGAIN: nothing, or the kernel cannot tell. */
 	ssize_t (*pread_now)(const struct disk_ops *, int fd, void *to, size_t n, uint64_t at);
 	ssize_t (*pwritev)(const struct disk_ops *, int fd, const struct iovec *v, int n, uint64_t at);
+	/* Lets the disk begin with what has been written there, and does not wait for it. */
+	void (*start_sync)(const struct disk_ops *, int fd, uint64_t at, uint64_t n);
 	int (*sync)(const struct disk_ops *, int fd);     /* data of a file, names of a folder */
 	int (*sync_all)(const struct disk_ops *, int fd); /* of the whole file system */
 	/* Bytes of a file. */

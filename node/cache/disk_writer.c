@@ -11,7 +11,10 @@
 #define PIECE_BYTES ((size_t)1024 * 1024)
 #define MOST_BUFFERED ((uint64_t)64 * 1024 * 1024) /* of all writers together */
 #define MOST_WAITING (WORK_MOST_WAITING / 2)       /* the other half is for writers that have begun */
-#define MOST_SPANS 20 /* in one write: PIECE_BYTES of chunks, and parts of one at both ends */
+#define JOB_BYTES ((uint64_t)256 * 1024) /* what comes in crumbs is collected up to this: each job has its price */
+#define LARGE_BYTES                                                                                                    \
+	((uint64_t)1024 * 1024) /* from here on the disk begins while the rest comes, not half a minute later */
+#define MOST_SPANS 20           /* in one write: PIECE_BYTES of chunks, and parts of one at both ends */
 
 #define WRITING_MAGIC 0xd1525176
 
@@ -234,9 +237,12 @@ static int put(struct disk_writing *w, const struct span *v, int n, const uint8_
 	disk__empty_trash(w->disk);
 	sum_up(f, v, n);
 	err = write_all(w, v, n, length, digest);
-	if (!err)
-		make_public(f, length, digest);
-	return err;
+	if (err)
+		return err;
+	if (length >= LARGE_BYTES)
+		w->disk->ops->start_sync(w->disk->ops, f->fd, f->head_bytes + f->length, length - f->length);
+	make_public(f, length, digest);
+	return 0;
 }
 
 static int rename_in_place(struct disk *d, uint64_t serial)
@@ -315,6 +321,7 @@ struct disk_writer {
 	uint64_t first_pos;             /* where the first of them begins */
 	struct chunk_buf *spare;        /* whole ones, to be used again: fresh memory costs more than the copy */
 	uint64_t given, written;
+	uint64_t flush_to; /* however little it is */
 	bool ended, failed, running, aborted;
 	struct deferred soon;   /* a failure that is to be told */
 	struct deferred at_end; /* the loop goes while a job runs */
@@ -434,6 +441,7 @@ static void drop_written(struct disk_writer *w)
 }
 
 static void start_job(struct disk_writer *w);
+static void start_job_if_worth(struct disk_writer *w);
 
 static void on_written(void *arg)
 {
@@ -453,7 +461,7 @@ static void on_written(void *arg)
 	count_buffered(w->w.disk, 0, w->upto - w->written);
 	w->written = w->upto;
 	drop_written(w);
-	start_job(w);
+	start_job_if_worth(w);
 	w->on.written(w->cookie, w->written);
 }
 
@@ -483,6 +491,12 @@ static void start_job(struct disk_writer *w)
 	d->counts.dropped_busy++;
 	disk__unlock(d);
 	fail_soon(w);
+}
+
+static void start_job_if_worth(struct disk_writer *w)
+{
+	if (w->ended || w->written < w->flush_to || w->given - w->written >= JOB_BYTES)
+		start_job(w);
 }
 
 struct disk_writer *disk_writer_begin(struct disk *d, const struct disk_writer_ask *ask,
@@ -587,8 +601,15 @@ size_t disk_writer_put(struct disk_writer *w, struct span s)
 		return 0;
 	}
 	copy_in(w, s);
-	start_job(w);
+	start_job_if_worth(w);
 	return s.n;
+}
+
+void disk_writer_flush(struct disk_writer *w)
+{
+	CHECK(w, DISK_WRITER_MAGIC);
+	w->flush_to = w->given;
+	start_job(w);
 }
 
 void disk_writer_end(struct disk_writer *w, const uint8_t digest[HEAD_DIGEST_BYTES])

@@ -37,6 +37,8 @@ struct disk_file *disk_writer_file(struct disk_writer *);
 /* Copies up to DISK_WRITER_MOST bytes that are not written yet; how many it took: 0: wait for `written`. */
 #define DISK_WRITER_MOST ((size_t)1024 * 1024)
 size_t disk_writer_put(struct disk_writer *, struct span);
+/* Crumbs are collected before they are written; this writes what there is. */
+void disk_writer_flush(struct disk_writer *);
 /* All is given. `digest`: of the whole body. Then `done` comes. A head that says another length makes it fail. */
 void disk_writer_end(struct disk_writer *, const uint8_t digest[HEAD_DIGEST_BYTES]);
 /* In silence; what is there goes. Clears *w; harmless on NULL inside. After `done` the writer is gone: not to be

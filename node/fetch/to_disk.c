@@ -141,6 +141,8 @@ uint64_t to_disk_window(struct flight *f)
 		return FILL_WINDOW_BYTES - held;
 	}
 	to_disk_feed(f);
+	if (f->disk.writer)
+		disk_writer_flush(f->disk.writer);
 	entry_await_room(e, f->fetcher->loop);
 	if (f->disk.patience.due == MONO_NEVER)
 		timer_set_in(&f->disk.patience, PATIENCE_MS);

@@ -464,6 +464,7 @@ static void a_growing_file_can_be_read(void **state)
 		uint64_t from = at / DISK_CHUNK_BYTES * DISK_CHUNK_BYTES;
 
 		assert_int_equal(disk_writer_put(p.w, span_of(p.body + at, give)), give);
+		disk_writer_flush(p.w);
 		p.given = o.bytes + 1;
 		while (disk_file_length(f) < at + give) {
 			loop_post(t.g.loop, ground_on_stop, t.g.loop);
@@ -498,8 +499,10 @@ static void an_aborted_write_leaves_nothing(void **state)
 	disk_ground_init(&t, 10 * MB);
 	for (int job = 0; job < 2; job++) {
 		assert_non_null(object_begin(&t, &o, UINT64_MAX, &p));
-		if (job)
+		if (job) {
 			disk_writer_put(p.w, span_of(p.body, 100000));
+			disk_writer_flush(p.w);
+		}
 		disk_writer_abort(&p.w);
 		assert_null(p.w);
 		loop_post(t.g.loop, ground_on_stop, t.g.loop);

@@ -91,6 +91,7 @@ static void what_is_being_written_is_not_published(void **state)
 	disk_ground_init(&t, 10 * MB);
 	assert_non_null(object_begin(&t, &o, UINT64_MAX, &p));
 	assert_true(disk_writer_put(p.w, span_of(p.body, 30000)) > 0);
+	disk_writer_flush(p.w);
 	p.given = 30000; /* the rest follows when these are written */
 	disk_let_go(t.disk);
 	start_heir(&heir, &t);

@@ -339,6 +339,15 @@ static int fs_sync(const struct disk_ops *ops, int fd)
 	return leave(fs, 0);
 }
 
+/* Nothing is promised by it. */
+static void fs_start_sync(const struct disk_ops *ops, int fd, uint64_t at, uint64_t n)
+{
+	(void)ops;
+	(void)fd;
+	(void)at;
+	(void)n;
+}
+
 static int fs_sync_all(const struct disk_ops *ops, int fd)
 {
 	struct crashfs *fs = fs_of(ops);
@@ -446,8 +455,9 @@ static struct crashfs *crashfs_new(uint64_t seed)
 {
 	struct crashfs *fs = NEW(struct crashfs);
 
-	fs->ops = (struct disk_ops){fs_open,     fs_open_now, fs_close,  fs_pread,  fs_pread, fs_pwritev, fs_sync,
-				    fs_sync_all, fs_size,     fs_rename, fs_unlink, fs_mkdir, fs_list,    fs_room};
+	fs->ops = (struct disk_ops){fs_open,    fs_open_now,   fs_close, fs_pread,    fs_pread,
+				    fs_pwritev, fs_start_sync, fs_sync,  fs_sync_all, fs_size,
+				    fs_rename,  fs_unlink,     fs_mkdir, fs_list,     fs_room};
 	pthread_mutex_init(&fs->lock, NULL);
 	rng_seed(&fs->rng, seed);
 	inode_new(fs, true);
