@@ -54,7 +54,8 @@ FUZZ_SRC   := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 BENCH_SRC  := $(sort $(wildcard tests/bench/*.c))
 HEADERS    := $(sort $(wildcard node/*.h node/*/*.h proto/*.h peer/*.h parent/*.h))
 C_SRC      := $(LIB_SRC) $(CTL_SRC) $(MAIN_SRC)
-SCRIPTS    := $(sort .ci/run $(wildcard tests/tools/* tests/bench/run tests/live/run tests/package/run docs/man/md2man) \
+SCRIPTS    := $(sort .ci/run $(wildcard tests/tools/* tests/bench/run tests/live/run tests/package/run tests/ansible/run tests/fleet/run \
+	      tests/fleet/machines docs/man/md2man) \
 	      conf/completion/generate debian/config debian/postinst debian/postrm)
 SH_SCRIPTS := $(shell grep -lE '^\#!.*[/ ](ba|da)?sh' $(SCRIPTS) /dev/null 2>/dev/null)
 PY_SCRIPTS := $(shell grep -lE '^\#!.*python3' $(SCRIPTS) /dev/null 2>/dev/null) \
@@ -191,10 +192,12 @@ check-package: deb ## lintian, then install, run, use and purge the package in a
 
 ansible-check: deb ## the Ansible collection: lint, argument specs, and real machines (root; about 12 minutes)
 	@tests/tools/deps ansible
+	@+$(MAKE) all
 	@PMC_BUILD=$(BUILD) tests/ansible/run
 
 fleet: deb ## two edges, a parent and an origin as booted machines: install, update, rotate under load (root; about 17 minutes)
 	@tests/tools/deps ansible
+	@+$(MAKE) all
 	@PMC_BUILD=$(BUILD) tests/fleet/run
 
 deps: ## only install what is missing to build and test
@@ -294,6 +297,6 @@ lint-format:
 	$(call say,LINT,format) clang-format --dry-run -Werror $(FORMATTED)
 
 lint-scripts:
-	$(call say,LINT,scripts) shellcheck $(SH_SCRIPTS) </dev/null && $(PYTHON) tests/tools/python-compiles $(PY_SCRIPTS)
+	$(call say,LINT,scripts) shellcheck -x $(SH_SCRIPTS) </dev/null && $(PYTHON) tests/tools/python-compiles $(PY_SCRIPTS)
 
 -include $(patsubst %.o,%.d,$(call objects,$(C_SRC) $(UNIT_SRC) $(STRESS_SRC) $(wildcard tests/play/*.c) $(FUZZ_SRC) $(BENCH_SRC) $(POLICY_SRC) tests/fuzz/replay.c))
