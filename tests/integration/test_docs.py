@@ -94,6 +94,14 @@ def test_settings_exist():
         assert asked <= known, (name_of(path), asked - known)
 
 
+def test_the_role_restarts_for_what_a_reload_does_not_apply():
+    dump = subprocess.run([PMCACHED, "--config-reference"], capture_output=True, text=True, check=True, timeout=20).stdout
+    waiting = re.findall(r"^\| `([^`]+)` \|.*\| \*restart\* \|", dump, re.M)
+    role = (ROOT / "ansible" / "roles" / "pmcache" / "vars" / "main.yml").read_text()
+    told = re.search(r"^__pmcache_restart_settings:\n((?:  - .*\n)+)", role, re.M).group(1)
+    assert len(waiting) > 10 and sorted(re.findall(r"- (\S+)", told)) == sorted(waiting)
+
+
 def test_playbooks_alerts_and_metrics_exist(make):
     edge = make.edge({"cache": {"disk": {"path": "disk", "size": "100MB"}}})
     books = {p.stem for p in (ROOT / "ansible" / "playbooks").glob("*.yml")} | {"pmcache_client", "pmcache"}
