@@ -407,11 +407,18 @@ static void received(struct flight *f, const char *p, size_t n)
 {
 	size_t ready = f->held + n;
 
-	if (f->stored || f->proof.wanted || is_judged(f))
+	if (f->summed)
 		integrity_add(&f->integrity, p, n);
 	count_bytes(f, n);
 	f->held = holds(f, fill_here(f) + n);
 	body_publish(&f->entry->body, ready - f->held);
+}
+
+/* What is passed on is summed up only when it may be needed again: it comes from a parent, after which there is another way. */
+static bool wants_sum(const struct flight *f, const struct http1_response *r)
+{
+	return f->stored || f->proof.wanted || is_judged(f) ||
+	       (f->way == FLIGHT_PARENT && f->request->method == METHOD_GET && r->status == 200);
 }
 
 /* The held byte fills the room: it cannot be the last, when another comes, and that one gets new room. */
@@ -592,6 +599,7 @@ void fill_begin(struct flight *f, const struct http1_response *r)
 	f->expected = r->body == HTTP1_BODY_LENGTH || (f->proof.wanted && r->length_known) ? r->length : UINT64_MAX;
 	integrity_begin(&f->integrity, &f->path, f->request, r);
 	f->wary = f->request->method == METHOD_GET && r->status == 200 && orders_deny_something(f->fetcher->orders);
+	f->summed = wants_sum(f, r);
 	if (r->body == HTTP1_BODY_NONE || (r->body == HTTP1_BODY_LENGTH && r->length == 0)) {
 		fill_finish(f);
 		return;

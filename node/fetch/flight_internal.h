@@ -134,6 +134,7 @@ struct flight {
 	bool settling; /* the body is complete, and so is the entry; the end of its file is awaited */
 	size_t held;   /* bytes behind the published ones that wait for what integrity says: 0 or 1 */
 	bool stored, guarded;
+	bool summed;   /* its SHA-256 is known from the first byte on: another way can go on with it, stored or not */
 	bool kept;     /* published */
 	bool digested; /* integrity has given its verdict */
 	bool paused;   /* the window is full */

@@ -158,7 +158,7 @@ static bool may_go_on(const struct flight *f)
 {
 	if (f->upload_begun || !http1_method_is_idempotent(f->request->method))
 		return false;
-	return !f->begun || (f->stored && f->resumes <= MOST_RESUMES);
+	return !f->begun || (f->summed && f->resumes <= MOST_RESUMES);
 }
 
 static enum parent_outcome outcome_of(enum reason why)

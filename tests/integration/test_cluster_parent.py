@@ -11,6 +11,7 @@ from lab.peer import visit
 from lab.wire import TlsWire, client_context
 
 FRESH = [("Cache-Control", "max-age=600")]
+NO_STORE = ("Cache-Control", "no-store")
 
 
 @pytest.fixture(scope="module")
@@ -333,17 +334,17 @@ def test_keys_are_spread_and_meet(two, make):
     assert all(len(peers) == 1 for peers in lines.values()), "one URL, one parent"
 
 
-@pytest.mark.parametrize("stored", [True, False], ids=["stored", "passing"])
-def test_a_parent_dies_in_the_middle_of_a_body(two, make, stored):
+@pytest.mark.parametrize("fields", [[("ETag", '"1"')], [("ETag", '"1"'), NO_STORE], [NO_STORE]], ids=["stored", "passing", "no validator"])
+@pytest.mark.parametrize("cookie", [[], [("Cookie", "a=b")]], ids=["nobody", "cookie"])
+def test_a_parent_dies_in_the_middle_of_a_body(two, make, fields, cookie):
     p1, p2, e = two.mend()
     o = make.origin()
     body, gate = blob(4_000_000, "middle"), o.gate()
     o.on(IMMUTABLE + "x", lambda req: Reply(body=[body[:2_000_000], gate, body[2_000_000:]], length=len(body),
-                                            headers=[("ETag", '"1"')]) if o.count() == 1
-         else Reply(body=body, headers=[("ETag", '"1"')]))
-    headers = [] if stored else [("Cookie", "a=b")]
+                                            headers=fields) if o.count() == 1
+         else Reply(body=body, headers=fields))
     c, target = e.session(o.url(IMMUTABLE + "x"))
-    c.request("GET", target, headers)
+    c.request("GET", target, cookie)
     c.head()
     first = c.read(1_900_000)
     eventually("one of them is at it", lambda: any(e.parent(n)["in_hand"] for n in two.parents))
