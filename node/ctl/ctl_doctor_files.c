@@ -60,6 +60,7 @@ static const struct key keys[] = {
 	{"yarn", "https-proxy", PROXY, NULL},
 	{"yarn", "strict-ssl", CHECKING, NULL},
 	{"berry", "httpsCaFilePath", CA_FILE, "YARN_HTTPS_CA_FILE_PATH"},
+	{"berry", "caFilePath", CA_FILE, NULL},
 	{"berry", "httpProxy", PROXY, "YARN_HTTP_PROXY"},
 	{"berry", "httpsProxy", PROXY, "YARN_HTTPS_PROXY"},
 	{"berry", "enableStrictSsl", CHECKING, NULL},

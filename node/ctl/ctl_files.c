@@ -100,7 +100,7 @@ static const struct {
 	{"gradle", "~/.gradle/gradle.properties", gradle},
 	{"apt", "/etc/apt/apt.conf.d/95pmcache", apt},
 	{"wget", "~/.wgetrc (GnuTLS builds of wget read the CA from here only)", wget},
-	{"yarn", "~/.yarnrc.yml (yarn 2 and later)", yarn},
+	{"yarn", "~/.yarnrc.yml (yarn 4; 2 and 3 say caFilePath)", yarn},
 	{"gem", "~/.gemrc (what stands there wins over the environment)", gem},
 	{"docker", "/etc/systemd/system/docker.service.d/pmcache.conf", docker},
 };

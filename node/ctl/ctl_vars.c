@@ -34,8 +34,6 @@ static const struct {
 	{"COMPOSER_CAFILE", BUNDLE, false},
 	{"NODE_EXTRA_CA_CERTS", CA, false},
 	{"npm_config_cafile", BUNDLE, false}, /* a cafile in any npmrc would switch NODE_EXTRA_CA_CERTS off */
-	{"YARN_CAFILE", BUNDLE, false},
-	{"YARN_HTTPS_CA_FILE_PATH", BUNDLE, false},
 	{"YARN_HTTP_PROXY", PROXY, false},
 	{"YARN_HTTPS_PROXY", PROXY, false},
 	{"AWS_CA_BUNDLE", BUNDLE, false},

@@ -2,9 +2,10 @@
  *
  * One table of names. Both cases of the proxy variables are there because curl, wget and apt read only the lower one, Go
  * and uv the upper one first. Every CA variable that replaces a tool's own list gets the bundle (system roots and our CA);
- * Node's, which adds to it, the CA alone. JAVA_TOOL_OPTIONS is made only when asked for: each start of a JVM would print
- * a line on standard error, and builds compare that. PIP_PROXY and CARGO_HTTP_PROXY beat configuration files, but pip then
- * ignores no_proxy: only when asked for. */
+ * Node's, which adds to it, the CA alone. No CA variable of yarn's own: yarn 2 and later end at a YARN_ variable that
+ * their version does not know (1, 3 and 4 have three names); 1 reads npm_config_cafile, the others NODE_EXTRA_CA_CERTS. JAVA_TOOL_OPTIONS is made only when asked for: each start of a JVM would
+ * print a line on standard error, and builds compare that. PIP_PROXY and CARGO_HTTP_PROXY beat configuration files, but pip
+ * then ignores no_proxy: only when asked for. */
 #ifndef NODE_CTL_CTL_VARS_H
 #define NODE_CTL_CTL_VARS_H
 

@@ -18,7 +18,7 @@ STORED = [("Cache-Control", "max-age=60")]
 
 PROXIES = ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "YARN_HTTP_PROXY", "YARN_HTTPS_PROXY"]
 BUNDLES = ["SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "PIP_CERT", "GIT_SSL_CAINFO", "CARGO_HTTP_CAINFO",
-           "BUNDLE_SSL_CA_CERT", "COMPOSER_CAFILE", "npm_config_cafile", "YARN_CAFILE", "YARN_HTTPS_CA_FILE_PATH"]
+           "BUNDLE_SSL_CA_CERT", "COMPOSER_CAFILE", "npm_config_cafile"]
 
 
 def test_env_sets_one_form_of_the_proxys_url_for_all(edge):

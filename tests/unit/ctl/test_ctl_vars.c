@@ -53,6 +53,9 @@ static void the_usual(void **state)
 		assert_non_null(found);
 		assert_string_equal(found->value, rows[i][1]);
 	}
+	/* each ends a version of yarn that does not know it */
+	assert_null(find(v, n, "YARN_CAFILE"));
+	assert_null(find(v, n, "YARN_HTTPS_CA_FILE_PATH"));
 	/* not unasked: changes ftp and socks; prints a line per JVM; breaks no_proxy in pip */
 	assert_null(find(v, n, "all_proxy"));
 	assert_null(find(v, n, "JAVA_TOOL_OPTIONS"));
