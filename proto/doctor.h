@@ -3,7 +3,8 @@
  *
  * The name ends in .invalid (RFC 6761 §6.4): no name server knows it, so a program that does not come through the proxy gets nothing,
  * and no registry's name is taken away. Requests for it are bumped like any other, whatever bump.only and bump.splice say, and are never
- * sent on. What stands under it never changes and is the least that each program takes for a package: an index, a version. */
+ * sent on. What stands under it never changes and is the least that each program takes for a package: an index, a version, an archive
+ * where it does not end at less. */
 #ifndef PROTO_DOCTOR_H
 #define PROTO_DOCTOR_H
 

@@ -8,7 +8,7 @@
 #include "node/ctl/ctl_finding.h"
 #include "node/ctl/ctl_vars.h"
 
-#define CTL_DOCTOR_MOST 16 /* of --client and --upstream, each */
+#define CTL_DOCTOR_MOST 32 /* of --client and --upstream, each */
 
 #define CTL_FIX_ENV "eval \"$(pmcachectl env)\""
 

@@ -23,6 +23,10 @@
 #define WORDS 16
 #define SAID_BYTES 200
 
+#define NODE_PROBE                                                                                                     \
+	"{\"name\":\"probe\",\"version\":\"0.0.1\",\"private\":true,\"dependencies\":{\"" DOCTOR_PACKAGE               \
+	"\":\"1.0.0\"}}\n"
+
 struct file {
 	const char *name, *text;
 };
@@ -62,12 +66,37 @@ static const struct client clients[] = {
 	 .words = {"view", DOCTOR_PACKAGE, "description", ("--registry=" DOCTOR_URL "/npm/"), "--cache=%T/cache",
 		   "--no-update-notifier", "--fetch-retries=0"},
 	 .expects = DOCTOR_TEXT},
+	/* classic and berry, which have no other command in common that asks a registry */
+	{.name = "yarn",
+	 .programs = {"yarn", "yarnpkg"},
+	 .words = {"install"},
+	 .env = {("npm_config_registry=" DOCTOR_URL "/npm/"), ("YARN_REGISTRY=" DOCTOR_URL "/npm/"),
+		 ("YARN_NPM_REGISTRY_SERVER=" DOCTOR_URL "/npm"), "YARN_CACHE_FOLDER=%T/cache",
+		 "YARN_GLOBAL_FOLDER=%T/global", "YARN_ENABLE_GLOBAL_CACHE=false",
+		 "YARN_ENABLE_IMMUTABLE_INSTALLS=false", "YARN_ENABLE_TELEMETRY=false", "YARN_HTTP_RETRY=0",
+		 "TMPDIR=%T"},
+	 .files = {{"package.json", NODE_PROBE}, {"yarn.lock", ""}}},
+	{.name = "pnpm",
+	 .programs = {"pnpm"},
+	 .words = {"install", "--lockfile-only", "--ignore-workspace", ("--registry=" DOCTOR_URL "/npm/"),
+		   "--store-dir=%T/store", "--config.cache-dir=%T/cache", "--config.state-dir=%T/state",
+		   "--config.fetch-retries=0"},
+	 .env = {"TMPDIR=%T"},
+	 .files = {{"package.json", NODE_PROBE}}},
 	{.name = "pip",
 	 .programs = {"pip", "pip3"},
 	 .words = {"index", "versions", DOCTOR_PACKAGE, "--no-index", ("--find-links=" DOCTOR_URL "/pip/"),
 		   "--no-cache-dir", "--disable-pip-version-check", "--retries=0"},
 	 .expects = DOCTOR_PACKAGE " (1.0.0)",
 	 .cannot = "unknown command"},
+	{.name = "uv",
+	 .programs = {"uv"},
+	 .words = {"pip", "compile", "%T/requirements.in", "--no-index", ("--find-links=" DOCTOR_URL "/pip/"),
+		   "--cache-dir=%T/cache", "--no-python-downloads"},
+	 .env = {"UV_HTTP_RETRIES=0"},
+	 .files = {{"requirements.in", DOCTOR_PACKAGE "\n"}},
+	 .expects = DOCTOR_PACKAGE "==1.0.0",
+	 .cannot = "No interpreter found"},
 	{.name = "gem",
 	 .programs = {"gem"},
 	 .words = {"list", "--remote", DOCTOR_PACKAGE, "--clear-sources", "--source", (DOCTOR_URL "/gem/")},
@@ -107,6 +136,20 @@ static const struct client clients[] = {
 	 .patience = PATIENCE_JVM,
 	 .trust = "eval \"$(pmcachectl env --java)\"",
 	 .way = "pmcachectl env --files=maven > ~/.m2/settings.xml"},
+	{.name = "gradle",
+	 .programs = {"gradle"},
+	 .words = {"--no-daemon", "-q", "fetch"},
+	 .keeps = {"GRADLE_USER_HOME", ".gradle", {"gradle.properties", "init.gradle"}},
+	 .env = {"GRADLE_USER_HOME=%T/home"},
+	 .files = {{"settings.gradle", ""},
+		   {"build.gradle",
+		    "repositories { maven { url '" DOCTOR_URL "/maven' } }\nconfigurations { probe }\n"
+		    "dependencies { probe 'invalid.pmcache:doctor:1.0.0@pom' }\n"
+		    "tasks.create('fetch') { doLast { configurations.probe.files.each { println it.name } } }\n"}},
+	 .expects = "doctor-1.0.0.pom",
+	 .patience = PATIENCE_JVM,
+	 .trust = "pmcachectl env --files=gradle >> ~/.gradle/gradle.properties",
+	 .way = "pmcachectl env --files=gradle >> ~/.gradle/gradle.properties"},
 	{.name = "cargo",
 	 .programs = {"cargo"},
 	 .words = {"generate-lockfile", "--manifest-path", "%T/Cargo.toml"},
@@ -345,6 +388,9 @@ static enum cause cause_of(const char *said, const char **where)
 		{DIRECT, "Could not connect"},
 		{DIRECT, "Network error"},
 		{DIRECT, "Failed to connect"},
+		{DIRECT, "fetch failed"},
+		{UNKNOWN, "Usage Error"},
+		{UNKNOWN, "requires at least"},
 	};
 
 	for (size_t i = 0; i < sizeof(signs) / sizeof(signs[0]); i++)

@@ -15,6 +15,7 @@ from lab import Reply, blob
 from lab.edge import PMCACHECTL, parse_env
 from lab.registries import BAD, GOOD, Gems, Npm, PyPI
 
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 MANNERS = {"good": GOOD, **BAD}
 
 
@@ -33,8 +34,7 @@ class Job:
         self.home.mkdir()
 
     def run(self, *argv, check=True, **more):
-        env = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(self.home),
-               "LANG": "C.UTF-8", **self.vars, **more}
+        env = {"PATH": PATH, "HOME": str(self.home), "LANG": "C.UTF-8", **self.vars, **more}
         done = subprocess.run(list(map(str, argv)), capture_output=True, text=True, timeout=120, env=env, cwd=self.home,
                               stdin=subprocess.DEVNULL)
         if check:
@@ -346,3 +346,20 @@ def test_doctor_finds_every_installed_package_manager_served(edge, job):
     tried = [c for c in json.loads(done.stdout)["checks"] if c["group"] == "clients" and c["name"] != "not installed"]
     assert tried and [c for c in tried if c["verdict"] != "ok"] == []
     assert sorted(p.name for p in job.home.rglob("*")) == ["apt.conf", "wgetrc"], "nothing of the user's is touched"
+
+
+@pytest.mark.parametrize("client", ["npm", "yarn", "pnpm", "uv"])
+def test_doctor_tells_of_each_what_the_environment_lacks(edge, job, client):
+    if not shutil.which(client, path=PATH):
+        pytest.skip(f"{client} is not installed")
+
+    def examine(variables):
+        job.vars = variables
+        done = job.run(PMCACHECTL, "-c", edge.config_file, "doctor", "--json", "--client", client, check=False)
+        return next(c for c in json.loads(done.stdout)["checks"] if c["group"] == "clients")
+
+    whole = edge.env()
+    assert examine(whole)["verdict"] == "ok"
+    assert "does not trust our CA" in examine({k: v for k, v in whole.items() if "proxy" in k.lower()})["what"]
+    assert "goes past the proxy" in examine({})["what"]
+    assert not list(job.home.iterdir())

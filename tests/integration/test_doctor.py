@@ -3,8 +3,12 @@
 run-tests: not for threads
 """
 
+import base64
+import hashlib
+import io
 import json
 import shutil
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -32,6 +36,14 @@ def test_the_node_answers_its_own_name_over_tls_and_plain(edge):
     assert r.status == 200 and r.body == b""
     assert edge.get(f"https://{HOST}/elsewhere").status == 404
     assert edge.ask("POST", f"https://{HOST}/object", body=b"x").status == 501
+
+
+def test_the_package_of_npm_is_what_its_index_promises(edge):
+    version = json.loads(edge.get(f"https://{HOST}/npm/pmcache-doctor").body)["versions"]["1.0.0"]
+    archive = edge.get(version["dist"]["tarball"]).body
+    assert version["dist"]["integrity"] == "sha512-" + base64.b64encode(hashlib.sha512(archive).digest()).decode()
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        assert json.load(tar.extractfile("package/package.json")) == {"name": "pmcache-doctor", "version": "1.0.0"}
 
 
 def test_no_rule_keeps_it_from_being_bumped_and_answered(make):
