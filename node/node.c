@@ -102,6 +102,7 @@ static int open_cluster(struct node *n, char *why, size_t why_bytes)
 		.index = n->index,
 		.disk = n->disk,
 		.orders = n->orders,
+		.news = n->news,
 		.log = n->log,
 		.accesslog = n->accesslog,
 		.loop = first->loop,

@@ -39,6 +39,7 @@
 #include "node/tls/ca.h"
 #include "node/tls/mint.h"
 #include "node/tls/tlsctx.h"
+#include "peer/peer_news.h"
 
 #define NODE_MOST_LOOPS 64
 
@@ -84,6 +85,7 @@ struct node {
 	struct work *work; /* NULL, as is the next: there is no tier on disk */
 	struct disk *disk;
 	struct orders *orders;
+	struct peer_news *news;         /* NULL: this node is in no cluster */
 	struct scrub *scrub;            /* NULL: there is no disk; on the first lane's loop */
 	struct disk_counts disk_counts; /* of lane 0: as they were shown last */
 	struct hostmoods *moods;

@@ -14,6 +14,8 @@ static void on_removed(void *cookie, struct entry *e)
 	struct node *n = cookie;
 
 	n->store->ops->drop(n->store, e);
+	if (n->news && peer_news_is_wanted(n->news) && entry_was_shareable(e))
+		peer_news_put(n->news, PEER_NEWS_LEFT, e->key.b);
 }
 
 /* A thread of the disk's. */
@@ -23,6 +25,12 @@ static void on_gone_from_disk(void *cookie, struct disk_file *file)
 	struct key key = disk_file_key(file);
 
 	index_remove_file(n->index, &key, file);
+}
+
+/* Any thread, under the disk's lock. */
+static void on_shared_by_disk(void *cookie, const uint8_t key[DISK_HALF_KEY_BYTES], bool came)
+{
+	peer_news_put(cookie, came ? PEER_NEWS_LANDED : PEER_NEWS_LEFT, key);
 }
 
 static const struct evict_policy *eviction(const struct policy *p)
@@ -39,6 +47,7 @@ static const struct evict_policy *eviction(const struct policy *p)
 
 static void open_memory(struct node *n)
 {
+	n->news = n->conf->cluster.name ? peer_news_new() : NULL;
 	n->index = index_new(on_removed, n);
 	n->store = store_mem_new(n->conf->policy->cache.memory_size, eviction(n->conf->policy));
 	store_mem_set_index(n->store, n->index);
@@ -75,6 +84,8 @@ static int open_disk(struct node *n, char *why, size_t why_bytes)
 	n->disk = disk_open(&settings, why, why_bytes);
 	if (n->disk) {
 		disk_tell_gone(n->disk, on_gone_from_disk, n);
+		if (n->news)
+			disk_tell_shared(n->disk, on_shared_by_disk, n->news);
 		return 0;
 	}
 	work_free(&n->work);
@@ -136,4 +147,5 @@ void tiers_close(struct node *n)
 {
 	close_disk(n);
 	n->store->ops->free(n->store);
+	peer_news_free(n->news);
 }

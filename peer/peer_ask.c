@@ -1102,11 +1102,11 @@ void peer_ask_ended(struct peer_pursuit **pp, bool stored, uint64_t size, mono_u
 	free(p);
 }
 
-void peer_ask_note(struct peer_set *set, const struct key *key, bool stored, uint64_t size, mono_us now)
+void peer_ask_note(struct peer_set *set, const struct peermsg_key *key, bool stored, uint64_t size, mono_us now)
 {
-	struct peermsg_hint_rec h = {
-		.op = stored ? PEERMSG_STORED : PEERMSG_EVICTED, .key = wire_key(key), .bytes = size};
+	struct peermsg_hint_rec h = {.op = stored ? PEERMSG_STORED : PEERMSG_EVICTED, .key = *key, .bytes = size};
 
 	CHECK(set, PEER_SET_MAGIC);
-	peer__home_tell(set, &h, now);
+	if (stored || !peer__pursuit(set, key, NULL))
+		peer__home_tell(set, &h, now);
 }

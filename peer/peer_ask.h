@@ -85,8 +85,9 @@ void peer_ask_progress(struct peer_pursuit *, uint64_t have, mono_us now);
 /* The end: stored (the cache answers from now on), or not; also from inside on_answer. Clears *p; harmless on NULL inside; no answer comes afterwards. */
 void peer_ask_ended(struct peer_pursuit **p, bool stored, uint64_t size, mono_us now);
 
-/* Home mode: something has been stored or evicted without a pursuit of ours. */
-void peer_ask_note(struct peer_set *, const struct key *, bool stored, uint64_t size, mono_us now);
+/* The homes hear that something has been stored without a pursuit of ours (size 0: unknown), or is not here any more; not the latter while a
+ * pursuit lives, whose end says how it is. Nothing where nobody asks homes. */
+void peer_ask_note(struct peer_set *, const struct peermsg_key *, bool stored, uint64_t size, mono_us now);
 
 /* This node's pursuit of a key, for those who come by TCP: its order (0: not known yet); false: none. */
 bool peer_ask_order(struct peer_set *, const struct key *, uint32_t *order);

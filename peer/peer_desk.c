@@ -10,6 +10,9 @@
 #include "peer/peer_purge.h"
 
 #define LOOK_MS 60000 /* between two looks at what was dropped */
+#define NEWS_MS 1000  /* between two looks at the news: evictions are not urgent, and a datagram has room for many */
+#define NEWS_A_TURN 128
+#define MORE_NEWS_MS 50
 
 struct peer_desk {
 	unsigned magic;
@@ -19,17 +22,19 @@ struct peer_desk {
 	struct index *index;
 	struct disk *disk;
 	struct peer_streams *streams;
+	struct peer_news *news;
 	struct peer_purge *purge;
 	struct log *log;
 	struct peer_querylog queries;
 	void (*behind)(void *cookie, uint32_t node, uint64_t serial);
 	void *cookie;
-	struct timer due, look;
+	struct timer due, look, news_due;
 	struct deferred stir;
 	struct map tasks;
 	uint64_t next_id, parent_served;        /* any thread */
 	uint64_t told[PEER_DROPS], told_kernel; /* dropped, as the log knows it */
-	uint64_t told_left_out;
+	uint64_t told_left_out, told_news_lost;
+	uint64_t news_told;
 };
 
 #define PEER_DESK_MAGIC 0x0de5c41b
@@ -245,7 +250,42 @@ static void on_look(void *arg)
 			d->log, LOG_INFO, "cluster",
 			"%llu questions of other nodes left out of the access log in the last minute (log.access.queries: %u)",
 			(unsigned long long)n, d->queries.a_second);
+	if (d->news && (n = fresh(peer_news_lost(d->news), &d->told_news_lost)) != 0)
+		log_line(
+			d->log, LOG_INFO, "cluster",
+			"%llu objects came or went in the last minute without a word to their homes: too many at a time",
+			(unsigned long long)n);
 	timer_set_in(&d->look, LOOK_MS);
+}
+
+/* ---- news ---- */
+
+static void tell_homes(struct peer_desk *d, const struct peer_news_item *item, mono_us now)
+{
+	struct index_peek peek;
+	bool in_memory = index_peek(d->index, item->key.b, NULL, now, &peek), whole;
+
+	if (in_memory &&
+	    item->kind != PEER_NEWS_STORED) /* it has not left, or has been told of; or comes again, and that is told */
+		return;
+	whole = (in_memory && peek.what == INDEX_PEEK_WHOLE) || is_on_disk(d, &item->key, NULL);
+	if (whole == (item->kind == PEER_NEWS_LEFT))
+		return;
+	peer_ask_note(d->set, &item->key, whole, in_memory ? peek.size : 0, now);
+	d->news_told++;
+}
+
+static void on_news(void *arg)
+{
+	struct peer_desk *d = arg;
+	struct peer_news_item v[NEWS_A_TURN];
+	size_t n = peer_news_take(d->news, v, NEWS_A_TURN);
+
+	for (size_t i = 0; i < n; i++)
+		tell_homes(d, &v[i], loop_now(d->loop));
+	peer_news_want(d->news, peer_set_tells_homes(d->set));
+	timer_set_in(&d->news_due, n < NEWS_A_TURN ? NEWS_MS : MORE_NEWS_MS);
+	peer_desk_stir(d);
 }
 
 /* ---- opening and closing ---- */
@@ -266,6 +306,7 @@ struct peer_desk *peer_desk_open(const struct peer_desk_settings *s, char *why, 
 	d->index = s->index;
 	d->disk = s->disk;
 	d->streams = s->streams;
+	d->news = s->news;
 	d->purge = s->purge;
 	d->log = s->log;
 	d->queries = (struct peer_querylog){.log = s->accesslog, .index = s->index, .a_second = s->log_queries};
@@ -281,6 +322,9 @@ struct peer_desk *peer_desk_open(const struct peer_desk_settings *s, char *why, 
 	timer_init(&d->due, s->loop, on_due, d);
 	timer_init(&d->look, s->loop, on_look, d);
 	timer_set_in(&d->look, LOOK_MS);
+	timer_init(&d->news_due, s->loop, on_news, d);
+	if (d->news)
+		timer_set_in(&d->news_due, NEWS_MS);
 	peer_desk_stir(d);
 	return d;
 }
@@ -335,6 +379,7 @@ void peer_desk_close(struct peer_desk **dp, uint16_t back_in_s)
 	loop_defer_cancel(d->loop, &d->stir);
 	timer_fini(&d->due);
 	timer_fini(&d->look);
+	timer_fini(&d->news_due);
 	d->magic = 0;
 	free(d);
 }
@@ -567,7 +612,20 @@ void peer_errand_end(struct peer_errand *e, bool stored, uint64_t size)
 	post(&o);
 }
 
-/* ---- figures ---- */
+/* ---- news and figures ---- */
+
+void peer_desk_stored(struct peer_desk *d, const struct key *key)
+{
+	CHECK(d, PEER_DESK_MAGIC);
+	if (d->news)
+		peer_news_put(d->news, PEER_NEWS_STORED, key->b);
+}
+
+struct peer_desk_news peer_desk_news(const struct peer_desk *d)
+{
+	CHECK(d, PEER_DESK_MAGIC);
+	return (struct peer_desk_news){d->news_told, d->news ? peer_news_lost(d->news) : 0};
+}
 
 static void parent_served(struct peer_desk *d, const struct order *o, mono_us now)
 {

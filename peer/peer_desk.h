@@ -2,13 +2,17 @@
  *
  * The peer_set with its socket lives on one loop, the cluster loop. The desk carries questions there and answers back by loop_post, with
  * ids instead of pointers: who has cancelled is not found. It also carries what fetches have taught, and binds the set to the UDP
- * socket, the index (what is here) and the purge log. Once a minute it says in the log what was dropped. */
+ * socket, the index (what is here) and the purge log. Once a minute it says in the log what was dropped.
+ *
+ * News (peer_news.h) it looks through once a second, so that a home hears of many things in one datagram; when there is much, a part of it
+ * every 50 ms. */
 #ifndef PEER_PEER_DESK_H
 #define PEER_PEER_DESK_H
 
 #include "node/base/log.h"
 #include "node/cache/index.h"
 #include "peer/peer_ask.h"
+#include "peer/peer_news.h"
 #include "peer/peer_querylog.h"
 #include "peer/peer_streams.h"
 
@@ -22,6 +26,7 @@ struct peer_desk_settings {
 	struct index *index;
 	struct disk *disk; /* NULL: none */
 	struct peer_streams *streams;
+	struct peer_news *news; /* what comes and goes without a pursuit; NULL: nobody says */
 	struct peer_purge *purge;
 	struct log *log;
 	struct accesslog *accesslog; /* of what others ask (peer_querylog.h); NULL: none */
@@ -64,6 +69,15 @@ void peer_errand_streaming(struct peer_errand *, uint32_t order);
 void peer_errand_progress(struct peer_errand *, uint64_t have);
 /* Harmless when not in use. */
 void peer_errand_end(struct peer_errand *, bool stored, uint64_t size);
+
+/* Something has been stored without an errand: the homes are told. From any loop. */
+void peer_desk_stored(struct peer_desk *, const struct key *);
+
+struct peer_desk_news {
+	uint64_t told, lost; /* lost: too many at a time */
+};
+
+struct peer_desk_news peer_desk_news(const struct peer_desk *); /* on the cluster loop */
 
 /* A parent sends what siblings were asked for in vain: one in a thousand of these, the first of them to begin with, is audited
  * (peer_set_audit). From any loop. */

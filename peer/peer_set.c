@@ -687,6 +687,12 @@ bool peer_set_asks_homes(const struct peer_set *set)
 	return set->asks_homes;
 }
 
+bool peer_set_tells_homes(const struct peer_set *set)
+{
+	CHECK(set, PEER_SET_MAGIC);
+	return set->self.role == PEER_EDGE && peer__has_homes(set);
+}
+
 const uint64_t *peer_set_strangers(const struct peer_set *set)
 {
 	return set->strangers;

@@ -203,6 +203,8 @@ size_t peer_set_count(const struct peer_set *, enum peer_state); /* how many are
 bool peer_set_is_isolated(const struct peer_set *);
 /* The mode in force. AUTO, by the number of edges on the list, this node included: all up to 16, homes from 20, as it was between. */
 bool peer_set_asks_homes(const struct peer_set *);
+/* Are there homes to be told what is here: does anybody ask homes, and is this node one that others come to? */
+bool peer_set_tells_homes(const struct peer_set *);
 /* What came from nobody we know. */
 const uint64_t *peer_set_strangers(const struct peer_set *); /* [PEER_DROPS] */
 /* Over the sorted names, this node's included: the same where the same list is in force. */

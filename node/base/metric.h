@@ -69,6 +69,8 @@
 	X(DENIED_BODIES, "denied_bodies_total", "bodies held back because their digest is on the deny-list")           \
 	X(LOOKUP_AUDITS, "lookup_audits_total", "misses that a parent served, asked once more of all members")         \
 	X(LOOKUP_AUDITS_FOUND, "lookup_audits_found_total", "of these, held by a sibling after all: false misses")     \
+	X(HOMES_TOLD, "homes_told_total", "objects that came or went without a question, told to their homes")         \
+	X(HOMES_UNTOLD, "homes_untold_total", "of these, left out: too many at a time")                                \
 	X(SCRUBBED, "scrubbed_total", "objects on disk that a scrub has read")                                         \
 	X(SCRUB_DAMAGED, "scrub_damaged_total", "of these, damaged: moved to quarantine")                              \
 	X(STORED, "stored_total", "responses stored")                                                                  \

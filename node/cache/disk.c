@@ -278,6 +278,15 @@ void disk_tell_gone(struct disk *d, disk_on_gone_f *fn, void *cookie)
 	disk__unlock(d);
 }
 
+void disk_tell_shared(struct disk *d, disk_on_shared_f *fn, void *cookie)
+{
+	CHECK(d, DISK_MAGIC);
+	disk__lock(d);
+	d->on_shared = fn;
+	d->on_shared_cookie = cookie;
+	disk__unlock(d);
+}
+
 void disk_hit(struct disk *d, struct disk_file *f, uint32_t hits)
 {
 	CHECK(d, DISK_MAGIC);

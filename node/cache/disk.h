@@ -69,12 +69,17 @@ bool disk_has(struct disk *, const struct key *);
 #define DISK_HALF_KEY_BYTES 16
 
 /* Is there something that may go to other nodes (anonymous, good for ever, 200), for a key of which only the first half is known, of this very
- * variant? A look into memory, as the next one: what it costs to be wrong is one question in vain. */
+ * variant (NULL: of any)? A look into memory, as the next one: what it costs to be wrong is one question in vain. */
 bool disk_has_shared(struct disk *, const uint8_t key[DISK_HALF_KEY_BYTES], const struct key_variant *);
 
 struct disk_shared {
 	uint8_t key[DISK_HALF_KEY_BYTES];
 };
+
+/* Told, by any thread and under the disk's lock, of each of these that has come, or has gone for whatever reason: to copy the key, no more. What the
+ * journal has at the start has not come. NULL: nobody, from the return of this on. */
+typedef void disk_on_shared_f(void *cookie, const uint8_t key[DISK_HALF_KEY_BYTES], bool came);
+void disk_tell_shared(struct disk *, disk_on_shared_f *, void *cookie);
 
 #define DISK_PARTS 64
 

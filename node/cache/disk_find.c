@@ -29,7 +29,7 @@ bool disk_has_shared(struct disk *d, const uint8_t key[DISK_HALF_KEY_BYTES], con
 	CHECK(d, DISK_MAGIC);
 	disk__lock(d);
 	while (!has && !d->let_go && (r = disk_index_next(&d->index, &id, r)) != NULL)
-		has = r->shared && r->variant == disk_id_variant(variant);
+		has = r->shared && (!variant || r->variant == disk_id_variant(variant));
 	disk__unlock(d);
 	return has;
 }

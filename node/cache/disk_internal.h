@@ -150,6 +150,8 @@ struct disk {
 	disk_on_gone_f *on_gone;            /* [l] */
 	void *on_gone_cookie;               /* [l] */
 	unsigned telling;                   /* [l] threads in which on_gone runs */
+	disk_on_shared_f *on_shared;        /* [l] */
+	void *on_shared_cookie;             /* [l] */
 	uint64_t generation;                /* [l] 0: nothing can be written yet */
 	uint64_t first_serial, next_serial; /* [l] of this run */
 

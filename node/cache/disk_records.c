@@ -20,6 +20,17 @@ struct disk_file *disk__find_open(const struct disk *d, uint64_t serial)
 	return node ? (struct disk_file *)(void *)((char *)node - offsetof(struct disk_file, node)) : NULL;
 }
 
+static void tell_shared(struct disk *d, const struct disk_rec *r, bool came)
+{
+	uint8_t key[DISK_HALF_KEY_BYTES];
+
+	if (!r->shared || !d->on_shared)
+		return;
+	memcpy(key, &r->node.hash, sizeof(r->node.hash));
+	memcpy(key + sizeof(r->node.hash), &r->key_rest, sizeof(r->key_rest));
+	d->on_shared(d->on_shared_cookie, key, came);
+}
+
 void disk__remove(struct disk *d, struct disk_rec *r, enum disk_gone how, bool missing, bool bad)
 {
 	struct disk_file *f = disk__find_open(d, r->serial);
@@ -34,6 +45,7 @@ void disk__remove(struct disk *d, struct disk_rec *r, enum disk_gone how, bool m
 			pthread_cond_signal(&d->wake);
 		}
 	}
+	tell_shared(d, r, false);
 	disk_index_remove(&d->index, r, how);
 	if (!missing)
 		disk__discard(d, serial, charge, bad ? DISK_TRASH_BAD : DISK_TRASH_FILE);
@@ -129,8 +141,10 @@ static struct disk_rec *add(struct disk *d, const struct disk_file *f, const str
 {
 	struct disk_new what = {*id, disk_id_variant(&f->label.variant), f->label.serial, bytes,
 				disk__is_for_others(f)};
+	struct disk_rec *r = disk_index_add(&d->index, &what);
 
-	return disk_index_add(&d->index, &what);
+	tell_shared(d, r, true);
+	return r;
 }
 
 bool disk__publish(struct disk *d, struct disk_writing *w, uint64_t bytes)

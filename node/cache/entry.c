@@ -129,6 +129,16 @@ bool entry_is_shareable(const struct entry *e)
 	return e->phase == ENTRY_COMPLETE || (e->phase == ENTRY_FILLING && e->shared);
 }
 
+bool entry_was_shareable(struct entry *e)
+{
+	bool was;
+
+	lock(e);
+	was = entry_is_shareable(e);
+	unlock(e);
+	return was;
+}
+
 uint64_t entry_overhead(struct entry *e)
 {
 	const struct head *h;

@@ -184,6 +184,8 @@ _Static_assert(sizeof(struct entry) <= 168, "there are millions; malloc takes 8 
 /* May this go to other nodes of the cluster? Anonymous, 200, good for ever, and kept: under the shard's lock, or in a view. */
 bool entry_is_shareable(const struct entry *);
 
+bool entry_was_shareable(struct entry *); /* the same of one that has left the index; takes the lock */
+
 /* What an entry costs besides its chunks; takes the shard's lock. */
 uint64_t entry_overhead(struct entry *);
 

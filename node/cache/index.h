@@ -42,7 +42,7 @@ struct index_peek {
 
 #define INDEX_PEEK_KEY_BYTES 16
 
-/* Only what may be shared with other nodes is here (entry_is_shareable). True unless NOT. */
+/* Only what may be shared with other nodes is here (entry_is_shareable). The variant NULL: any, rather one that is whole. True unless NOT. */
 bool index_peek(struct index *, const uint8_t key[INDEX_PEEK_KEY_BYTES], const struct key_variant *, mono_us now,
 		struct index_peek *out);
 

@@ -398,10 +398,13 @@ struct parent_set *cluster_parents(struct cluster *c)
 void cluster_set_metrics(const struct cluster *c, struct metrics *m)
 {
 	struct peer_audits audits = peer_set_audits(peer_desk_set(c->desk));
+	struct peer_desk_news news = peer_desk_news(c->desk);
 
 	metric_set(m, METRIC_LOG_QUERIES_LEFT_OUT, peer_desk_queries_left_out(c->desk));
 	metric_set(m, METRIC_LOOKUP_AUDITS, audits.asked);
 	metric_set(m, METRIC_LOOKUP_AUDITS_FOUND, audits.found);
+	metric_set(m, METRIC_HOMES_TOLD, news.told);
+	metric_set(m, METRIC_HOMES_UNTOLD, news.lost);
 }
 
 /* ---- state ---- */
@@ -520,6 +523,7 @@ static int open_desk(struct cluster *c, char *why, size_t why_bytes)
 		.index = c->s.index,
 		.disk = c->s.disk,
 		.streams = c->streams,
+		.news = c->s.news,
 		.purge = c->purge,
 		.log = c->s.log,
 		.accesslog = c->s.accesslog,

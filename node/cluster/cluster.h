@@ -17,6 +17,7 @@
 
 struct cluster;
 struct dns;
+struct peer_news;
 struct pool;
 
 struct cluster_settings {
@@ -24,6 +25,7 @@ struct cluster_settings {
 	struct index *index;
 	struct disk *disk; /* NULL: none */
 	struct orders *orders;
+	struct peer_news *news;
 	struct log *log;
 	struct accesslog *accesslog;
 	struct loop *loop; /* of the first lane */

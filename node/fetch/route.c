@@ -225,6 +225,8 @@ void route_end(struct flight *f, bool stored)
 	proof_cancel(f);
 	sibling_done(f, false);
 	via_parent_end(f);
+	if (stored && !f->sibling.errand.desk && f->fetcher->cluster && f->fetcher->cluster->desk)
+		peer_desk_stored(f->fetcher->cluster->desk, &f->key);
 	peer_errand_end(&f->sibling.errand, stored, body_length(&f->entry->body));
 	if (f->counts) {
 		f->counts = false;

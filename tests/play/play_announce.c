@@ -224,6 +224,42 @@ static void test_drift_is_mended(void **state)
 	wire_free(w);
 }
 
+/* What a node has evicted it is not asked for any more: the homes have heard it. Had they not, it would be found gone. */
+static void test_what_is_evicted_is_named_no_more(void **state)
+{
+	(void)state;
+	for (int told = 0; told < 2; told++) {
+		struct wire *w = wire_new(&(struct wire_settings){.nodes = NODES, .seed = 6});
+		unsigned homes[2], object, other, asker;
+
+		wire_pass(w, 10 * WIRE_S);
+		for (unsigned tries = 0;; tries++) {
+			object = wire_object(w, 1000, 1000000, WIRE_MS);
+			homes_of(w, object, NODES, homes);
+			if (!is_home(homes, 3) && !is_home(homes, 4))
+				break;
+			assert_true(tries < 100);
+		}
+		asker = other_than(homes, 5);
+		wire_has(w, 3, object);
+		wire_pass(w, WIRE_S);
+		wire_evict(w, 3, object, told);
+		wire_pass(w, WIRE_S);
+		assert_int_equal(fetches_for(w, asker, object), 1);
+		assert_int_equal(wire_figures(w)->refused_gone, !told);
+
+		other = held_by(w, 3); /* of two holders the other one is left */
+		wire_has(w, 4, other);
+		wire_pass(w, WIRE_S);
+		wire_evict(w, 3, other, true);
+		wire_pass(w, WIRE_S);
+		homes_of(w, other, NODES, homes);
+		assert_int_equal(fetches_for(w, other_than(homes, 5), other), 0);
+		assert_int_equal(wire_figures(w)->refused_gone, !told);
+		wire_free(w);
+	}
+}
+
 /* Where all are asked there is no directory, and nothing is said. */
 static void test_nothing_is_said_where_all_are_asked(void **state)
 {
@@ -248,6 +284,7 @@ int main(void)
 		cmocka_unit_test(test_pace_and_batches),
 		cmocka_unit_test(test_no_more_than_a_hundred_a_second),
 		cmocka_unit_test(test_drift_is_mended),
+		cmocka_unit_test(test_what_is_evicted_is_named_no_more),
 		cmocka_unit_test(test_nothing_is_said_where_all_are_asked),
 	};
 

@@ -949,11 +949,26 @@ const struct key *wire_key(struct wire *w, unsigned object)
 	return &w->objects[object].key;
 }
 
+static void tell_homes(struct wire *w, unsigned node, unsigned object, bool stored)
+{
+	struct peermsg_key key;
+
+	memcpy(key.b, w->objects[object].key.b, sizeof(key.b));
+	peer_ask_note(w->nodes[node].set, &key, stored, stored ? w->objects[object].size : 0, w->now);
+	stir(&w->nodes[node]);
+}
+
 void wire_has(struct wire *w, unsigned node, unsigned object)
 {
 	w->nodes[node].has[object] = true;
-	peer_ask_note(w->nodes[node].set, &w->objects[object].key, true, w->objects[object].size, w->now);
-	stir(&w->nodes[node]);
+	tell_homes(w, node, object, true);
+}
+
+void wire_evict(struct wire *w, unsigned node, unsigned object, bool told)
+{
+	w->nodes[node].has[object] = false;
+	if (told)
+		tell_homes(w, node, object, false);
 }
 
 bool wire_is_there(struct wire *w, unsigned node, unsigned object)

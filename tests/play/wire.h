@@ -90,6 +90,8 @@ unsigned wire_upstream(struct wire *,
 		       unsigned object); /* fetches that reached the origin: of the parent, where there is one */
 bool wire_is_up(struct wire *, unsigned node);
 void wire_has(struct wire *, unsigned node, unsigned object); /* it is in the cache there */
+/* It is not any more; told: its homes hear of it. */
+void wire_evict(struct wire *, unsigned node, unsigned object, bool told);
 bool wire_is_there(struct wire *, unsigned node, unsigned object);
 /* A client of the node wants it at this time (from now on). */
 void wire_want(struct wire *, unsigned node, unsigned object, mono_us at);

@@ -174,6 +174,63 @@ static void what_may_go_to_other_nodes_is_known_from_memory(void **state)
 	disk_ground_fini(&t);
 }
 
+struct heard {
+	struct key key;
+	unsigned came, gone, others;
+};
+
+static void on_shared(void *cookie, const uint8_t key[DISK_HALF_KEY_BYTES], bool came)
+{
+	struct heard *h = cookie;
+
+	if (memcmp(key, h->key.b, DISK_HALF_KEY_BYTES) != 0)
+		h->others++;
+	else if (came)
+		h->came++;
+	else
+		h->gone++;
+}
+
+static void what_other_nodes_may_have_is_told_of(void **state)
+{
+	struct object mortal = {.n = 1, .bytes = 500}, good = {.n = 2, .bytes = 500, .for_good = true};
+	struct heard h = {.key = object_key(good.n)};
+	struct disk_ground t;
+	unsigned n = 0, stored = 0;
+
+	(void)state;
+	disk_ground_init(&t, 10 * MB);
+	disk_tell_shared(t.disk, on_shared, &h);
+	assert_true(object_put(&t, &mortal));
+	assert_true(object_put(&t, &good));
+	assert_int_equal(h.came, 1);
+	assert_int_equal(h.gone, 0);
+	assert_true(object_put(&t, &good)); /* the old one goes, the new one comes */
+	assert_int_equal(h.came, 2);
+	assert_int_equal(h.gone, 1);
+	assert_true(disk_has_shared(t.disk, h.key.b, NULL));
+	disk_purge(t.disk, &h.key);
+	assert_int_equal(h.gone, 2);
+	assert_false(disk_has_shared(t.disk, h.key.b, NULL));
+	assert_int_equal(h.others, 0);
+
+	assert_true(object_put(&t, &good));
+	while (disk_counts(t.disk).evicted < 50) { /* and with them the first */
+		struct object large = {.n = 10 + n++, .bytes = 500000, .for_good = true};
+
+		stored += object_put(&t, &large);
+		assert_true(n < 1000);
+	}
+	assert_int_equal(h.came, 3);
+	assert_int_equal(h.gone, 3);
+	assert_int_equal(h.others, stored + disk_counts(t.disk).evicted - 2); /* but for the mortal one */
+
+	disk_tell_shared(t.disk, NULL, NULL);
+	assert_true(object_put(&t, &good));
+	assert_int_equal(h.came, 3);
+	disk_ground_fini(&t);
+}
+
 static void a_new_version_takes_the_place_of_the_old(void **state)
 {
 	struct object old = {.n = 1, .bytes = 200000}, new = {.n = 1, .bytes = 300000, .version = 2};
@@ -599,6 +656,7 @@ int main(void)
 		cmocka_unit_test(a_clock_that_was_set_back_makes_stale),
 		cmocka_unit_test(variants_are_told_apart),
 		cmocka_unit_test(what_may_go_to_other_nodes_is_known_from_memory),
+		cmocka_unit_test(what_other_nodes_may_have_is_told_of),
 		cmocka_unit_test(a_new_version_takes_the_place_of_the_old),
 		cmocka_unit_test(purged_is_gone),
 		cmocka_unit_test(purging_by_a_predicate_reads_heads),

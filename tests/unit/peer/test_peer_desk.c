@@ -11,6 +11,7 @@
 #include "node/base/mem.h"
 #include "node/base/rng.h"
 #include "peer/peer_desk.h"
+#include "peer/peer_internal.h"
 #include "proto/rendezvous.h"
 #include "tests/unit/lanes.h"
 
@@ -23,6 +24,8 @@ struct house {
 	struct addr at;
 	struct index *index;
 	struct peer_streams *streams;
+	struct peer_news *news;
+	enum peer_lookup lookup;
 	struct peer_desk *desk;
 	char why[300];
 	struct peer_member members[2];
@@ -38,8 +41,10 @@ struct town {
 
 static void on_removed(void *cookie, struct entry *e)
 {
-	(void)cookie;
-	(void)e;
+	struct house *h = cookie;
+
+	if (entry_was_shareable(e))
+		peer_news_put(h->news, PEER_NEWS_LEFT, e->key.b);
 }
 
 static struct addr free_port(void)
@@ -59,11 +64,13 @@ static struct addr free_port(void)
 static void open_desk(void *arg)
 {
 	struct house *h = arg;
-	struct peer_desk_settings s = {.loop = h->lane.loop,
-				       .at = h->at,
-				       .self = {.role = PEER_EDGE, .boot = 1 + h->id, .seed = h->id},
-				       .index = h->index,
-				       .streams = h->streams};
+	struct peer_desk_settings s = {
+		.loop = h->lane.loop,
+		.at = h->at,
+		.self = {.role = PEER_EDGE, .boot = 1 + h->id, .seed = h->id, .lookup = h->lookup},
+		.index = h->index,
+		.streams = h->streams,
+		.news = h->news};
 
 	memcpy(s.self.name, h->name, sizeof(h->name));
 	h->desk = peer_desk_open(&s, h->why, sizeof(h->why));
@@ -106,7 +113,7 @@ static void wait_till_up(struct house *h)
 	} while (h->ups == 0);
 }
 
-static struct town *town_new(int64_t delay_us)
+static struct town *town_of(enum peer_lookup lookup, int64_t delay_us)
 {
 	struct town *t = NEW(struct town);
 
@@ -116,8 +123,10 @@ static struct town *town_new(int64_t delay_us)
 		snprintf(h->name, sizeof(h->name), "house-%d.test", i);
 		h->id = rendezvous_node_id(span_str(h->name));
 		h->at = free_port();
-		h->index = index_new(on_removed, NULL);
+		h->index = index_new(on_removed, h);
 		h->streams = peer_streams_new(2, 64);
+		h->news = peer_news_new();
+		h->lookup = lookup;
 		lane_start(&h->lane, i, &clock_system, delay_us, 3);
 		lane_start(&t->askers[i], 2 + i, &clock_system, delay_us, 4);
 		lane_do(&h->lane, open_desk, h);
@@ -133,6 +142,11 @@ static struct town *town_new(int64_t delay_us)
 	for (int i = 0; i < 2; i++)
 		wait_till_up(&t->house[i]);
 	return t;
+}
+
+static struct town *town_new(int64_t delay_us)
+{
+	return town_of(PEER_LOOKUP_AUTO, delay_us);
 }
 
 /* All errands have ended. */
@@ -151,6 +165,7 @@ static void town_free(struct town *t)
 	for (int i = 0; i < 2; i++) {
 		lane_stop(&t->house[i].lane);
 		index_free(t->house[i].index);
+		peer_news_free(t->house[i].news);
 		peer_streams_free(t->house[i].streams);
 	}
 	free(t);
@@ -387,6 +402,122 @@ static void what_is_here_is_told_as_it_is(void **state)
 	town_free(t);
 }
 
+/* ---- what homes are told without an errand ---- */
+
+struct look {
+	struct house *house;
+	struct key key;
+	enum peermsg_status status;
+	uint64_t size;
+};
+
+/* In the directory of the house alone. */
+static void look_up(void *arg)
+{
+	struct look *l = arg;
+	struct peermsg_query_rec q = {.flags = PEERMSG_HOME};
+	struct peermsg_reply_rec r = {0};
+
+	memcpy(q.key.b, l->key.b, sizeof(q.key.b));
+	peer__home_answer(peer_desk_set(l->house->desk), NULL, &q, loop_now(l->house->lane.loop), &r);
+	l->status = (enum peermsg_status)r.status;
+	l->size = r.size;
+}
+
+static enum peermsg_status directory_says(struct house *h, const struct key *key)
+{
+	struct look l = {.house = h, .key = *key};
+
+	lane_do(&h->lane, look_up, &l);
+	return l.status;
+}
+
+static void wait_till_said(struct house *h, const struct key *key, enum peermsg_status status)
+{
+	mono_us start = clock_mono(&clock_system);
+
+	while (directory_says(h, key) != status)
+		assert_true(clock_mono(&clock_system) - start < LIMIT_S * 1000000);
+}
+
+static struct key key_of(const char *what, unsigned n)
+{
+	struct key key;
+	char text[40];
+
+	snprintf(text, sizeof(text), "%s %u", what, n);
+	key_make(&key, SPAN("salt"), span_str(text));
+	return key;
+}
+
+/* More than one turn's worth. */
+#define GOODS 300
+
+static void homes_hear_what_comes_and_goes(void **state)
+{
+	struct town *t = town_of(PEER_LOOKUP_HOME, 0);
+	struct house *home = &t->house[0], *holder = &t->house[1];
+	struct key stays = key_of("stays", 0), later = key_of("later", 0), nowhere = key_of("nowhere", 0);
+	mono_us start = clock_mono(&clock_system);
+
+	(void)state;
+	while (!peer_news_is_wanted(holder->news))
+		assert_true(clock_mono(&clock_system) - start < LIMIT_S * 1000000);
+	store(holder, &stays, "");
+	peer_desk_stored(holder->desk, &stays);
+	for (unsigned i = 0; i < GOODS; i++) {
+		struct key key = key_of("goods", i);
+
+		store(holder, &key, "");
+		peer_desk_stored(holder->desk, &key);
+	}
+	for (unsigned i = 0; i < GOODS; i++) {
+		struct key key = key_of("goods", i);
+
+		wait_till_said(home, &key, PEERMSG_LOCATED);
+		assert_int_equal(index_purge(holder->index, &key), 1);
+	}
+	assert_int_equal(directory_says(home, &stays), PEERMSG_LOCATED);
+	for (unsigned i = 0; i < GOODS; i++) {
+		struct key key = key_of("goods", i);
+
+		wait_till_said(home, &key, PEERMSG_MISS);
+	}
+
+	/* What is said to have left and is there, or to be there and is not, changes nothing; and so does what has come to the disk and is in
+	 * memory, whose storing has been told. */
+	peer_news_put(holder->news, PEER_NEWS_LEFT, stays.b);
+	peer_news_put(holder->news, PEER_NEWS_STORED, nowhere.b);
+	peer_news_put(holder->news, PEER_NEWS_LANDED, nowhere.b);
+	store(holder, &nowhere, "");
+	assert_int_equal(index_purge(holder->index, &nowhere), 1);
+	store(holder, &later, "");
+	peer_desk_stored(holder->desk, &later);
+	wait_till_said(home, &later, PEERMSG_LOCATED);
+	assert_int_equal(directory_says(home, &stays), PEERMSG_LOCATED);
+	assert_int_equal(directory_says(home, &nowhere), PEERMSG_MISS);
+	assert_int_equal(peer_news_lost(holder->news), 0);
+	town_free(t);
+}
+
+/* Nobody has a directory. */
+static void where_all_are_asked_no_news_are_kept(void **state)
+{
+	struct town *t = town_new(0);
+	struct house *h = &t->house[0];
+	mono_us start = clock_mono(&clock_system);
+	struct peer_news_item item;
+	struct key key = key_of("news", 0);
+
+	(void)state;
+	peer_news_want(h->news, true);
+	while (peer_news_is_wanted(h->news)) /* till the desk has looked */
+		assert_true(clock_mono(&clock_system) - start < LIMIT_S * 1000000);
+	peer_desk_stored(h->desk, &key);
+	assert_int_equal(peer_news_take(h->news, &item, 1), 0);
+	town_free(t);
+}
+
 /* ---- many at once, half of them called off, with posts that take their time ---- */
 
 #define CROWD 200
@@ -560,6 +691,8 @@ int main(void)
 		cmocka_unit_test(questions_cross_the_loops),
 		cmocka_unit_test(who_fetches_is_found_by_the_other),
 		cmocka_unit_test(what_is_here_is_told_as_it_is),
+		cmocka_unit_test(homes_hear_what_comes_and_goes),
+		cmocka_unit_test(where_all_are_asked_no_news_are_kept),
 		cmocka_unit_test(late_answers_find_nobody),
 		cmocka_unit_test(figures_arrive),
 		cmocka_unit_test(a_taken_port_is_said),

@@ -239,7 +239,7 @@ static void hints_are_sent_together(void **state)
 	(void)state;
 	puppets_forget(w);
 	for (unsigned i = 0; i < 600; i++) {
-		struct key k = key_no(i);
+		struct peermsg_key k = wire_no(i);
 
 		peer_ask_note(w->set, &k, true, 1000, w->now);
 	}
@@ -263,13 +263,46 @@ static void hints_are_sent_together(void **state)
 	end(w);
 }
 
+static struct peermsg_hint_rec told_of(struct puppets *w, const struct peermsg_key *key)
+{
+	puppets_forget(w);
+	peer_ask_note(w->set, key, false, 0, w->now);
+	peer_set_tick(w->set, w->now);
+	for (size_t i = 0; i < w->n_said; i++)
+		if (w->said[i].m.env.type == PEERMSG_HINT)
+			return w->said[i].m.hint.v[0];
+	return (struct peermsg_hint_rec){0};
+}
+
+/* While it is sought again, its end says how it is: EVICTED would take the grant away. */
+static void what_has_gone_is_told_unless_it_is_sought(void **state)
+{
+	struct puppets *w = begin(22);
+	struct peermsg_key key = wire_no(1);
+	struct peer_pursuit *p;
+	struct peermsg_hint_rec h = told_of(w, &key);
+
+	(void)state;
+	assert_int_equal(h.op, PEERMSG_EVICTED);
+	assert_memory_equal(h.key.b, key.b, sizeof(key.b));
+	p = begin_ask(w, 1);
+	assert_int_equal(told_of(w, &key).op, 0);
+	peer_ask_fetching(p, w->now);
+	assert_int_not_equal(told_of(w, &key).op, PEERMSG_EVICTED);
+	peer_ask_ended(&p, true, 1000, w->now);
+	peer_set_tick(w->set, w->now);
+	assert_int_equal(told_of(w, &key).op, PEERMSG_EVICTED);
+	end(w);
+}
+
 static void who_asks_all_tells_nobody(void **state)
 {
 	struct puppets *w = mem_alloc(sizeof(*w));
-	struct key k = key_no(1);
+	struct peermsg_key k = wire_no(1);
 
 	(void)state;
 	puppets_init(w, 3, PEER_LOOKUP_ALL);
+	assert_false(peer_set_tells_homes(w->set));
 	puppets_forget(w);
 	peer_ask_note(w->set, &k, true, 1000, w->now);
 	peer_set_tick(w->set, w->now);
@@ -291,6 +324,7 @@ int main(void)
 		cmocka_unit_test(homes_are_the_best_two),
 		cmocka_unit_test(without_others_this_node_is_the_home),
 		cmocka_unit_test(hints_are_sent_together),
+		cmocka_unit_test(what_has_gone_is_told_unless_it_is_sought),
 		cmocka_unit_test(who_asks_all_tells_nobody),
 	};
 
