@@ -1,6 +1,7 @@
 /* What the parts of a peer_set share: peer_set.c (members, the way in), peer_state.c (how they are, pings), peer_wire.c (sealing and
- * opening), peer_ask.c (our questions), peer_answer.c (others' questions), peer_home.c (the directory), peer_announce.c (what is here, told
- * to homes that do not know it). */
+ * opening), peer_pursuit.c (our pursuits), peer_ask.c (their questions), peer_round.c (the datagrams of these), peer_found.c (what the answers
+ * are worth), peer_answer.c (others' questions), peer_home.c (the directory), peer_announce.c (what is here, told to homes that do not know
+ * it). */
 #ifndef PEER_PEER_INTERNAL_H
 #define PEER_PEER_INTERNAL_H
 
@@ -81,6 +82,89 @@ struct peer {
 	struct peer_score score;
 };
 
+/* ---- peer_pursuit and its question (peer_ask, peer_round, peer_found) ---- */
+
+#define PEER_TELL_BYTES (4 << 20) /* between two PROGRESS; so what is known of another may be as much behind */
+#define PEER_MOST_LEFT_OUT 16
+#define PEER_MOST_INTENTS 32
+
+/* Rounds and pursuits in one heap. */
+struct peer_due {
+	struct heap_node node;
+	mono_us at;
+	bool is_round;
+};
+
+/* One key of a datagram that went out. */
+struct peer_slot {
+	struct peer_pursuit *pursuit; /* NULL: it does not wait any more */
+	LIST_ENTRY(peer_slot) link;   /* of the pursuit's */
+	uint32_t node;
+	bool is_expected, is_answered, is_audit;
+};
+
+/* What an answer was worth; the smaller the better. */
+enum peer_grade { PEER_GRADE_WHOLE, PEER_GRADE_PENDING, PEER_GRADE_BEHIND, PEER_GRADE_INTENDED, PEER_GRADE_BUSY };
+
+struct peer_candidate {
+	enum peer_grade grade;
+	struct peer_source source;
+	uint64_t coin;
+};
+
+/* One that is asking itself, of a better place than we. */
+struct peer_intent {
+	uint32_t node, standing; /* the order it had */
+};
+
+enum peer_phase { PEER_QUEUED, PEER_ASKING, PEER_ANSWERED, PEER_FETCHING, PEER_STREAMING };
+
+struct peer_pursuit {
+	unsigned magic;
+	struct peer_set *set;
+	struct peer_ask ask; /* have: up to date */
+	struct peermsg_key key;
+	peer_on_answer_f *on_answer;
+	void *cookie;
+	struct map_node by_key;
+	TAILQ_ENTRY(peer_pursuit) all, queued;
+	enum peer_phase phase;
+	uint32_t order, former; /* former: before it asked again; never greater */
+	uint64_t size;
+	unsigned again;
+	uint32_t left_out[PEER_MOST_LEFT_OUT];
+	unsigned n_left_out;
+	uint32_t not_there; /* the next query says so */
+
+	/* the question */
+	struct peer_due due;
+	LIST_HEAD(, peer_slot) slots;
+	bool at_homes, is_ready;
+	unsigned asked, waiting; /* expected ones that have not answered */
+	mono_us started, deadline, repeat_at, grace_at;
+	uint32_t homes[2], first; /* first: the home that decides; 0: the other one does */
+	unsigned n_homes;
+	bool first_said, is_granted;
+	struct peer_candidate found[PEERMSG_SOURCES];
+	struct peer_intent intents[PEER_MOST_INTENTS]; /* best first */
+	unsigned n_found, n_intents;
+	char vary[PEERMSG_VARY_BYTES + 1];
+
+	/* PEER_ANSWERED with one that only intends to get it */
+	uint32_t awaited, awaited_standing;
+
+	mono_us told_at;
+	uint64_t told;
+};
+
+#define PEER_PURSUIT_MAGIC 0x7b12e0a9
+
+/* Those that ask one node together. */
+struct peer_batch {
+	struct peer_pursuit *v[PEERMSG_RECORDS];
+	unsigned n;
+};
+
 TAILQ_HEAD(peer_pursuits, peer_pursuit);
 LIST_HEAD(peer_auditing, peer_audit);
 TAILQ_HEAD(peer_doubts, peer);
@@ -114,7 +198,7 @@ struct peer_set {
 	mono_us behind_at;          /* ground.behind was called */
 	uint64_t strangers[PEER_DROPS];
 
-	/* peer_ask.c: pursuits by key, rounds by qid and by deadline */
+	/* peer_pursuit.c, peer_ask.c, peer_round.c: pursuits by key, rounds by qid, and both by what is due */
 	struct map pursuits, rounds;
 	struct heap deadlines;
 	struct peer_pursuits all, queued; /* queued: asked with the next tick */
@@ -190,22 +274,52 @@ void peer__take_boot(struct peer_set *, struct peer *, const struct peermsg_enve
 /* So many keys asked by this peer now: false: over its rate. peer_set.c has asked before it calls peer__on_query. */
 bool peer__allows(struct peer *, unsigned keys, mono_us now);
 
-/* --- peer_ask.c --- */
-void peer__ask_init(struct peer_set *); /* by peer_set_new, peer_set_free */
-void peer__ask_fini(struct peer_set *);
-void peer__on_reply(struct peer_set *, struct peer *, const struct peermsg *, mono_us received, mono_us now);
-void peer__on_error(struct peer_set *, struct peer *, const struct peermsg *, mono_us now);
-void peer__ask_tick(struct peer_set *, mono_us now);
-mono_us peer__ask_due(const struct peer_set *);
-/* A member leaves: rounds do not wait for it any more. */
-void peer__ask_forget(struct peer_set *, struct peer *, mono_us now);
-/* This node's own pursuit of a key that asks with intent or fetches; NULL: none. */
+/* --- peer_pursuit.c --- */
+/* This node's own pursuit of a key that asks with intent or fetches; NULL: none. The variant NULL: any. */
 struct peer_pursuit *peer__pursuit(struct peer_set *, const struct peermsg_key *, const struct key_variant *);
 /* What an asker is told of it: PENDING, INTENDED or MISS. A pursuit that is outranked by the asker will read from it. */
 void peer__pursuit_answer(struct peer_pursuit *, uint32_t asker, const struct peermsg_query_rec *,
 			  struct peermsg_reply_rec *out);
 /* Who goes before whom on the way to a key: a smaller order (0 is the greatest), then the better rank. */
 bool peer__goes_before(const uint8_t *key, uint32_t order_a, uint32_t a, uint32_t order_b, uint32_t b);
+
+/* --- peer_ask.c --- */
+void peer__ask_init(struct peer_set *); /* by peer_set_new, peer_set_free */
+void peer__ask_fini(struct peer_set *);
+void peer__ask_tick(struct peer_set *, mono_us now);
+mono_us peer__ask_due(const struct peer_set *);
+/* Asks with the next tick. */
+void peer__queue_question(struct peer_pursuit *, mono_us now);
+/* Nothing that comes still counts. */
+void peer__end_question(struct peer_pursuit *);
+/* The node has said this: the end of the question, perhaps, and of the pursuit. */
+void peer__ask_heard(struct peer_pursuit *, uint32_t node, const struct peermsg_reply_rec *, mono_us now);
+/* What the pursuit asks. */
+struct peermsg_query_rec peer__query_rec(const struct peer_pursuit *);
+/* In the set's `deadlines`, or there no more. */
+void peer__set_due(struct peer_set *, struct peer_due *, mono_us at);
+void peer__clear_due(struct peer_set *, struct peer_due *);
+
+/* --- peer_round.c --- */
+void peer__rounds_fini(struct peer_set *);
+/* As many datagrams as it takes; none when nothing can be sent. */
+void peer__send_batch(struct peer_set *, struct peer *, const struct peer_batch *, mono_us now);
+/* No answer to its question is its any more. */
+void peer__leave_slots(struct peer_pursuit *);
+void peer__on_reply(struct peer_set *, struct peer *, const struct peermsg *, mono_us received, mono_us now);
+void peer__on_error(struct peer_set *, struct peer *, const struct peermsg *, mono_us now);
+void peer__round_due(struct peer_set *, struct peer_due *, mono_us now);
+/* A member leaves: rounds do not wait for it any more. */
+void peer__rounds_forget(struct peer_set *, struct peer *, mono_us now);
+
+/* --- peer_found.c --- */
+/* What one node has said of the pursuit's key; is_ready or grace_at say when that is enough. */
+void peer__weigh(struct peer_pursuit *, uint32_t node, const struct peermsg_reply_rec *, mono_us now);
+/* The node is asking itself, with this order. False: it is none to wait for. */
+bool peer__found_intended(struct peer_pursuit *, uint32_t node, uint32_t standing);
+/* Of those who only intend to have it: whom to read from. */
+void peer__choose_intended(struct peer_pursuit *);
+bool peer__is_left_out(const struct peer_pursuit *, uint32_t node); /* it was no good */
 
 /* --- peer_answer.c: only reads; asked by anybody who is a member, also under a boot that is not proven --- */
 void peer__on_query(struct peer_set *, struct peer *, const struct peermsg *, mono_us received, mono_us now);

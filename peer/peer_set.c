@@ -225,7 +225,7 @@ static void on_bye(struct peer_set *set, struct peer *p, mono_us now)
 	p->heard = now;
 	peer__become(set, p, PEER_DRAINING, now);
 	peer__rest(set, p, now);
-	peer__ask_forget(set, p, now);
+	peer__rounds_forget(set, p, now);
 	peer__home_forget(set, p->id);
 }
 
@@ -499,7 +499,7 @@ static void let_go(struct peer_set *set, const struct peer_member *v, size_t n, 
 			set->v[stay++] = p;
 			continue;
 		}
-		peer__ask_forget(set, p, now);
+		peer__rounds_forget(set, p, now);
 		peer__home_forget(set, p->id);
 		peer_free(set, p);
 	}

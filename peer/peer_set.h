@@ -9,7 +9,8 @@
  *     peer_set      members, the way in for each datagram, what goes to all
  *     peer_state    how they are: states, and what is sent when nobody asks (HELLO, PING)
  *     peer_wire     sealing and opening: secrets, boots, sequence windows, challenges, rates
- *     peer_ask      one question about one key, to all or to its homes: first good answer wins
+ *     peer_pursuit  this node's one try to get the object of a key (peer_ask.h)
+ *     peer_ask      its question, to all or to the key's homes; peer_round: the datagrams of it; peer_found: first good answer wins
  *     peer_answer   what others are told about a key
  *     peer_home     the directory of keys that this node is home for (clusters of 20 and more)
  *     peer_announce what is here, told to homes that do not know it
