@@ -1,5 +1,6 @@
 #include "node/admin/metricstext.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "node/base/check.h"
@@ -119,6 +120,8 @@ void metricstext_put(struct buf *b, const struct metrics *const *rows, size_t n,
 	X("fetches_total", "bodies asked of it", s->fetches)                                                           \
 	X("fetched_total", "of these, had whole", s->fetched)                                                          \
 	X("false_hits_total", "of these, not to be had", sum_of(s->false_hits, PEER_FALSES))                           \
+	X("hedged_total", "of these, late: another way was begun besides", s->hedged)                                  \
+	X("cancelled_total", "of these, given up: another was faster, or nobody wanted it any more", s->cancelled)     \
 	X("served_total", "bodies that it has had from this node", s->served)                                          \
 	X("received_bytes_total", "body bytes received from it", s->bytes_in)                                          \
 	X("sent_bytes_total", "body bytes sent to it", s->bytes_out)                                                   \
@@ -271,7 +274,7 @@ static void put_worst(struct buf *b, const struct survey *y)
 	}
 }
 
-/* ---- parents, as their child sees them ---- */
+/* ---- parents, as their child sees them; fellows, as a parent sees them ---- */
 
 /* The worst first, else by name. */
 static int by_need(const void *left, const void *right)
@@ -314,7 +317,7 @@ static const char *const parent_helps[] = {
 
 #define PARENT_FIGURES (sizeof(parent_names) / sizeof(parent_names[0]))
 
-static void put_parent_figure(struct buf *b, const struct parent_view *v, size_t figure)
+static void put_parent_figure(struct buf *b, const char *kind, const struct parent_view *v, size_t figure)
 {
 	const uint64_t all[] = {
 #define X(name, help, value) value,
@@ -322,27 +325,29 @@ static void put_parent_figure(struct buf *b, const struct parent_view *v, size_t
 #undef X
 	};
 
-	buf_printf(b, PREFIX "parent_%s{parent=", parent_names[figure]);
+	buf_printf(b, PREFIX "%s_%s{%s=", kind, parent_names[figure], kind);
 	put_label_value(b, span_str(v->member.name));
 	buf_printf(b, "} %llu\n", (unsigned long long)all[figure]);
 }
 
-static void put_parents(struct buf *b, struct parent_set *parents, mono_us now)
+static void put_parents(struct buf *b, const char *kind, struct parent_set *parents, mono_us now)
 {
 	struct parent_view *views = mem_alloc(PARENT_MOST * sizeof(*views));
 	size_t n = parent_set_look(parents, views, PARENT_MOST, now);
+	char prefix[16];
 
+	snprintf(prefix, sizeof(prefix), "%s_", kind);
 	qsort(views, n, sizeof(*views), by_need);
 	for (size_t f = 0; n && f < PARENT_FIGURES; f++) {
-		put_head(b, "parent_", parent_names[f], type_of(parent_names[f]), parent_helps[f]);
+		put_head(b, prefix, parent_names[f], type_of(parent_names[f]), parent_helps[f]);
 		for (size_t i = 0; i < n && i < METRICSTEXT_WORST; i++)
-			put_parent_figure(b, &views[i], f);
+			put_parent_figure(b, kind, &views[i], f);
 	}
 	free(views);
 }
 
 void metricstext_put_cluster(struct buf *b, const struct peersjson_facts *f, struct peer_set *set,
-			     struct parent_set *parents)
+			     struct parent_set *parents, struct parent_set *fellows)
 {
 	struct survey *y = NEW(struct survey);
 
@@ -351,7 +356,8 @@ void metricstext_put_cluster(struct buf *b, const struct peersjson_facts *f, str
 	put_roles(b, y);
 	put_worst(b, y);
 	free(y);
-	put_parents(b, parents, f->now);
+	put_parents(b, "parent", parents, f->now);
+	put_parents(b, "fellow", fellows, f->now);
 	put_gauge(b, "cluster_isolated", "1 while this node seems to be cut off from the others",
 		  peer_set_is_isolated(set));
 	put_gauge(b, "cluster_purge_serial", "number of the last purge known here", f->purge_serial);

@@ -21,6 +21,7 @@
  *     pmcache_peer_up{peer="edge2",role="edge"} 1
  *     pmcache_peer_asked_keys_total{peer="edge2",role="edge"} 812
  *     pmcache_parent_requests_total{parent="parent1"} 90       as their child sees them
+ *     pmcache_fellow_requests_total{fellow="parent2"} 4        the same of a parent's fellows
  *
  * No host or URL in it, and no name but of the cluster's nodes: anybody on the host may read it. */
 #ifndef NODE_ADMIN_METRICSTEXT_H
@@ -33,13 +34,14 @@
 
 #define METRICSTEXT_WORST 20
 #define METRICSTEXT_NODE_MAX ((size_t)16 * 1024)     /* metricstext_put: with a version of up to 255 bytes */
-#define METRICSTEXT_CLUSTER_MAX ((size_t)192 * 1024) /* metricstext_put_cluster: whatever the names and counts */
+#define METRICSTEXT_CLUSTER_MAX ((size_t)256 * 1024) /* metricstext_put_cluster: whatever the names and counts */
 #define METRICSTEXT_MAX (METRICSTEXT_NODE_MAX + METRICSTEXT_CLUSTER_MAX)
 #define METRICSTEXT_TYPE "text/plain; version=0.0.4; charset=utf-8"
 
 void metricstext_put(struct buf *, const struct metrics *const *rows, size_t n, const struct statsjson_gauges *);
 
 /* On the set's thread. */
-void metricstext_put_cluster(struct buf *, const struct peersjson_facts *, struct peer_set *, struct parent_set *);
+void metricstext_put_cluster(struct buf *, const struct peersjson_facts *, struct peer_set *,
+			     struct parent_set *parents, struct parent_set *fellows);
 
 #endif

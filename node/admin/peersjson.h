@@ -24,7 +24,7 @@
  * usefulness   bodies had of bodies asked for;  coverage  keys answered in time of keys answered or given up
  *              all three: null before the first
  * fellows      of a parent: the others of its tier, which it asks only for what they have, when one of them was full (Pmc-Home)
- * hedged       it was late, and another was asked besides;  cancelled  given up before the end
+ * hedged       it was late, and another was asked besides;  cancelled  given up before the end: for a faster one, or nobody wanted it any more
  * strangers    datagrams from nobody we know, by why they were dropped
  * cut          peers that did not fit were left out */
 #ifndef NODE_ADMIN_PEERSJSON_H

@@ -354,7 +354,7 @@ void cluster_put_metrics(struct cluster *c, struct buf *text)
 {
 	struct peersjson_facts facts = facts_of(c);
 
-	metricstext_put_cluster(text, &facts, peer_desk_set(c->desk), c->parents);
+	metricstext_put_cluster(text, &facts, peer_desk_set(c->desk), c->parents, c->fellows);
 }
 
 size_t cluster_members(const struct cluster *c)

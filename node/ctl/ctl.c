@@ -36,8 +36,8 @@ static const struct {
 	 "  purge --denied\n"
 	 "      the digests that are denied"},
 	{"peers", ctl_peers,
-	 "peers [--watch]\n"
-	 "      the other nodes of the cluster as this one sees them\n"
+	 "peers [--wide] [--watch]\n"
+	 "      the other nodes of the cluster as this one sees them; --wide: with all there is to see of each\n"
 	 "  peers --matrix [--watch]\n"
 	 "      how all nodes get on with each other"},
 	{"explain", ctl_explain,

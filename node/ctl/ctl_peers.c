@@ -78,6 +78,17 @@ static void put_ratio(struct ctl_table *t, struct span object, const char *path)
 		ctl_table_put(t, CTL_PLAIN, "-");
 }
 
+/* As nodes say it, of 255. */
+static void put_load(struct ctl_table *t, struct span object)
+{
+	char text[CTL_NUMBER_BYTES];
+
+	if (ctl_json_has(object, "load"))
+		ctl_table_put(t, CTL_PLAIN, "%s", ctl_format_ratio(ctl_json_number(object, "load") / 255, text));
+	else
+		ctl_table_put(t, CTL_PLAIN, "-");
+}
+
 static void put_times(struct ctl_table *t, struct span object, const char *low, const char *high)
 {
 	uint64_t a = ctl_json_u64(object, low), b = ctl_json_u64(object, high);
@@ -108,6 +119,10 @@ static uint64_t sum_of(struct span object)
 }
 
 /* ---- one node ---- */
+
+struct look {
+	bool colour, wide;
+};
 
 struct totals {
 	uint64_t peers, up, silent; /* silent: dead or suspect */
@@ -151,47 +166,83 @@ static void put_peer(struct ctl_table *t, struct span peer)
 	put_bytes(t, peer, "bytes_out");
 }
 
-static void print_peers(FILE *f, struct span json, bool colour, struct totals *s)
+static void put_more_of_peer(struct ctl_table *t, struct span peer)
 {
-	static const char *const words[] = {"NAME",    "ROLE",  "STATE", "ADDRESS", "RTT p50 / p99", "ASKED", "HIT%",
-					    "FETCHED", "FALSE", "IN",    "OUT"};
-	size_t n = sizeof(words) / sizeof(words[0]);
-	struct ctl_table *t = ctl_table_new(n, 0x7f0);
+	put_count(t, ctl_json_u64(peer, "asked.timeouts"), CTL_YELLOW);
+	put_ratio(t, peer, "loss");
+	put_count(t, ctl_json_u64(peer, "hedged"), CTL_YELLOW);
+	put_count(t, ctl_json_u64(peer, "cancelled"), CTL_PLAIN);
+	put_count(t, ctl_json_u64(peer, "served"), CTL_PLAIN);
+	put_times(t, peer, "ttfb_us.p50", "ttfb_us.p99");
+	put_load(t, peer);
+}
+
+#define PEER_COLUMNS 11 /* that are not wide */
+
+static void print_peers(FILE *f, struct span json, struct look look, struct totals *s)
+{
+	static const char *const words[] = {"NAME",   "ROLE",           "STATE",   "ADDRESS", "RTT p50 / p99",
+					    "ASKED",  "HIT%",           "FETCHED", "FALSE",   "IN",
+					    "OUT",    "UNANSWERED",     "LOSS",    "HEDGED",  "CANCELLED",
+					    "SERVED", "TTFB p50 / p99", "LOAD"};
+	size_t n = look.wide ? sizeof(words) / sizeof(words[0]) : PEER_COLUMNS;
+	struct ctl_table *t = ctl_table_new(n, ~(uint64_t)0xf);
 	struct span rest = ctl_json_get(json, "peers"), peer;
 
 	put_heading(t, words, n);
 	while (ctl_json_next(&rest, &peer)) {
 		put_peer(t, peer);
+		if (look.wide)
+			put_more_of_peer(t, peer);
 		count_peer(s, peer);
 	}
 	if (s->peers)
-		ctl_table_print(t, f, colour);
+		ctl_table_print(t, f, look.colour);
 	ctl_table_free(t);
 }
 
-static void print_parents(FILE *f, struct span json, bool colour)
+static void put_parent(struct ctl_table *t, struct span parent)
 {
-	static const char *const words[] = {"PARENT", "STATE",   "ADDRESS", "TTFB p50 / p95", "ASKED", "HIT%",
-					    "FAILED", "IN HAND", "IN"};
-	size_t n = sizeof(words) / sizeof(words[0]), parents = 0;
-	struct ctl_table *t = ctl_table_new(n, 0x1f8);
-	struct span rest = ctl_json_get(json, "parents"), parent;
+	put_text(t, parent, "name");
+	put_state(t, parent);
+	put_text(t, parent, "address");
+	put_times(t, parent, "ttfb_us.p50", "ttfb_us.p95");
+	put_count(t, ctl_json_u64(parent, "requests"), CTL_PLAIN);
+	put_ratio(t, parent, "hit_ratio");
+	put_count(t, ctl_json_u64(parent, "failures") + ctl_json_u64(parent, "connect_failures"), CTL_YELLOW);
+	put_count(t, ctl_json_u64(parent, "in_hand"), CTL_PLAIN);
+	put_bytes(t, parent, "bytes_in");
+}
+
+static void put_more_of_parent(struct ctl_table *t, struct span parent)
+{
+	put_count(t, ctl_json_u64(parent, "retries"), CTL_YELLOW);
+	put_count(t, ctl_json_u64(parent, "hedged"), CTL_YELLOW);
+	put_count(t, ctl_json_u64(parent, "cancelled"), CTL_PLAIN);
+	put_load(t, parent);
+}
+
+#define PARENT_COLUMNS 9 /* that are not wide */
+
+/* The parents, or the fellows: `who` is the first column's heading. */
+static void print_parents(FILE *f, struct span parents, const char *who, struct look look)
+{
+	const char *const words[] = {who,       "STATE", "ADDRESS", "TTFB p50 / p95", "ASKED",     "HIT%", "FAILED",
+				     "IN HAND", "IN",    "RETRIED", "HEDGED",         "CANCELLED", "LOAD"};
+	size_t n = look.wide ? sizeof(words) / sizeof(words[0]) : PARENT_COLUMNS;
+	struct ctl_table *t = ctl_table_new(n, ~(uint64_t)0x7);
+	struct span parent;
+	bool any = false;
 
 	put_heading(t, words, n);
-	for (; ctl_json_next(&rest, &parent); parents++) {
-		put_text(t, parent, "name");
-		put_state(t, parent);
-		put_text(t, parent, "address");
-		put_times(t, parent, "ttfb_us.p50", "ttfb_us.p95");
-		put_count(t, ctl_json_u64(parent, "requests"), CTL_PLAIN);
-		put_ratio(t, parent, "hit_ratio");
-		put_count(t, ctl_json_u64(parent, "failures") + ctl_json_u64(parent, "connect_failures"), CTL_YELLOW);
-		put_count(t, ctl_json_u64(parent, "in_hand"), CTL_PLAIN);
-		put_bytes(t, parent, "bytes_in");
+	for (; ctl_json_next(&parents, &parent); any = true) {
+		put_parent(t, parent);
+		if (look.wide)
+			put_more_of_parent(t, parent);
 	}
-	if (parents) {
+	if (any) {
 		fputc('\n', f);
-		ctl_table_print(t, f, colour);
+		ctl_table_print(t, f, look.colour);
 	}
 	ctl_table_free(t);
 }
@@ -223,22 +274,33 @@ static void print_audits(FILE *f, struct span json)
 			(unsigned long long)ctl_json_number(audits, "found"), asked);
 }
 
-bool ctl_peers_print(FILE *f, struct span json, bool colour)
+static bool print_node(FILE *f, struct span json, struct look look)
 {
 	struct totals s = {0};
 
 	if (!ctl_json_has(json, "node") || !ctl_json_has(json, "peers"))
 		return false;
-	print_peers(f, json, colour, &s);
-	print_parents(f, json, colour);
+	print_peers(f, json, look, &s);
+	print_parents(f, ctl_json_get(json, "parents"), "PARENT", look);
+	print_parents(f, ctl_json_get(json, "fellows"), "FELLOW", look);
 	print_totals(f, json, &s);
 	print_audits(f, json);
 	if (ctl_json_is_true(json, "cut"))
 		fputs("there are more peers, for which there was no room\n", f);
 	if (ctl_json_is_true(json, "isolated"))
-		ctl_put_coloured(f, colour, CTL_RED,
+		ctl_put_coloured(f, look.colour, CTL_RED,
 				 "this node seems to be cut off from the others; nobody is asked\n");
 	return true;
+}
+
+bool ctl_peers_print(FILE *f, struct span json, bool colour)
+{
+	return print_node(f, json, (struct look){.colour = colour});
+}
+
+bool ctl_peers_print_wide(FILE *f, struct span json, bool colour)
+{
+	return print_node(f, json, (struct look){.colour = colour, .wide = true});
 }
 
 /* ---- all nodes ---- */
@@ -368,7 +430,7 @@ bool ctl_peers_print_matrix(FILE *f, struct span json, bool colour)
 /* ---- the command ---- */
 
 struct wish {
-	bool watch, matrix;
+	bool watch, matrix, wide;
 };
 
 static int show_once(const struct ctl *c, const struct wish *w)
@@ -389,8 +451,9 @@ static int show_once(const struct ctl *c, const struct wish *w)
 	}
 	f = open_memstream(&text, &n); /* whole pictures, so that a redrawn one does not flicker */
 	good = f && ctl_json_is_good(span_str(json)) &&
-	       (w->matrix ? ctl_peers_print_matrix(f, span_str(json), colour)
-			  : ctl_peers_print(f, span_str(json), colour));
+	       (w->matrix ? ctl_peers_print_matrix
+		: w->wide ? ctl_peers_print_wide
+			  : ctl_peers_print)(f, span_str(json), colour);
 	if (f)
 		fclose(f);
 	free(json);
@@ -421,8 +484,14 @@ int ctl_peers(struct ctl *c, struct ctl_args *a)
 			w.watch = true;
 		else if (ctl_flag(a, "--matrix"))
 			w.matrix = true;
+		else if (ctl_flag(a, "--wide"))
+			w.wide = true;
 		else
 			return ctl_unknown("peers", a);
+	}
+	if (w.matrix && w.wide) {
+		ctl_say("--wide is for what one node sees, not for --matrix");
+		return CTL_USAGE;
 	}
 	code = ctl_load(c);
 	if (code == CTL_OK)

@@ -55,6 +55,13 @@ def node(with_sibling):
     sibling.say, sibling.serve = (lambda key, n: [n, MISS]), None
 
 
+def column(e, name, heading):
+    """Of a node's line in `pmcachectl peers --wide`: columns are flush right, two spaces apart."""
+    lines = e.ctl("peers", "--wide").stdout.splitlines()
+    end = lines[0].index(heading) + len(heading)
+    return next(x for x in lines if x.startswith(name))[:end].split()[-1]
+
+
 def test_a_sibling_that_is_late_is_overtaken_by_the_parent(node, make):
     e, sibling = node
     o = make.origin()
@@ -66,6 +73,10 @@ def test_a_sibling_that_is_late_is_overtaken_by_the_parent(node, make):
     assert (e.log(IMMUTABLE + "x")[0].peer, o.count()) == ("parent1", 1)
     p = e.peer("edge2")
     assert (p["fetches"], p["hedged"], p["cancelled"] + p["false_hits"]["silent"]) == (1, 1, 1)
+    assert column(e, "edge2", "HEDGED") == "1" and column(e, "edge2", "CANCELLED") == str(p["cancelled"])
+    metrics = e.page("/metrics").body.decode()
+    assert 'pmcache_peer_hedged_total{peer="edge2",role="edge"} 1\n' in metrics
+    assert f'pmcache_cluster_cancelled_total{{role="edge"}} {p["cancelled"]}\n' in metrics
 
 
 def test_a_sibling_that_is_late_and_wins_all_the_same(node, make):

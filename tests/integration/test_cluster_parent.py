@@ -407,6 +407,9 @@ def test_what_its_home_has_is_taken_from_there(two, make):
     assert p2.log(o.url("/simple/x/"))[0].hier == "PARENT_HIT"
     assert ask_for_home(two, "parent2", o.url("/simple/x/"), "parent1").headers.get("Pmc-Status") == "HIT"
     assert o.count() == 1 and fellow(p2, "parent1")["requests"] == after["requests"]
+    table = p2.ctl("peers").stdout
+    assert "\nFELLOW " in table, table
+    assert f'pmcache_fellow_requests_total{{fellow="parent1"}} {after["requests"]}\n' in p2.page("/metrics").body.decode()
 
 
 @pytest.mark.parametrize("home", ["parent1", "parent2", "parent9", "edge1"])

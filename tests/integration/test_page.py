@@ -487,9 +487,24 @@ def test_the_cluster_is_shown(browser, make, origin):
     b = opened(browser, home(a))
     b.await_text("#cluster-name", "^lab$")
     eventually(lambda: b.texts("#peers td:first-child"), lambda: b.texts("#peers td:first-child") == ["edge2", "parent1"])
+    heads = b.texts("#cluster th")
+    assert heads.index("Hedged") + 1 == heads.index("Cancelled")
+    for row in ("first", "last"):
+        cells = b.texts(f"#peers tr:{row}-child td")
+        assert len(cells) == len(heads) and cells[heads.index("Hedged")] == cells[heads.index("Cancelled")] == "0", cells
     assert b.texts("#peers tr:first-child td")[1:3] == ["edge", "up"] and b.texts("#peers tr:last-child td")[1:3] == ["parent", "up"]
     assert "pmcachectl peers --matrix" in b.text("#cluster")
     keep("cluster", b.picture())
+    assert b.complaints() == []
+
+
+def test_a_parent_shows_its_fellows(browser, make):
+    cluster = make.cluster(edges=1, parents=2)
+    p, _, _ = cluster.start()
+    b = opened(browser, home(p))
+    b.await_text("#cluster-name", "^lab$")
+    eventually(lambda: b.texts("#peers td:first-child"), lambda: b.texts("#peers td:first-child") == ["edge1", "parent2"])
+    assert b.texts("#peers tr:last-child td")[1:3] == ["fellow", "up"]
 
     assert b.complaints() == []
 

@@ -208,7 +208,7 @@ static void the_largest_values_fit(void **state)
 
 struct cluster {
 	struct peer_set *set;
-	struct parent_set *parents;
+	struct parent_set *parents, *fellows;
 	struct peersjson_facts facts;
 	char *text;
 };
@@ -246,6 +246,7 @@ static int set_up_cluster(void **state)
 
 	c->set = peer_set_new(&self, &ground, START);
 	c->parents = parent_set_new(3);
+	c->fellows = parent_set_new(4);
 	c->text = malloc(METRICSTEXT_CLUSTER_MAX + 1);
 	c->facts = (struct peersjson_facts){.node = "edge1",
 					    .now = START,
@@ -261,6 +262,7 @@ static int tear_down_cluster(void **state)
 	struct cluster *c = *state;
 
 	parent_set_free(c->parents);
+	parent_set_free(c->fellows);
 	peer_set_free(c->set);
 	free(c->text);
 	free(c);
@@ -271,7 +273,7 @@ static const char *cluster_text(struct cluster *c)
 {
 	struct buf b = buf_over(c->text, METRICSTEXT_CLUSTER_MAX);
 
-	metricstext_put_cluster(&b, &c->facts, c->set, c->parents);
+	metricstext_put_cluster(&b, &c->facts, c->set, c->parents, c->fellows);
 	assert_false(b.full);
 	c->text[b.n] = '\0';
 	return c->text;
@@ -315,6 +317,7 @@ static void peers_by_role_and_one_by_one(void **state)
 	peer_set_members(c->set, m, 3, START);
 	fail_fetches(c, "edge2", 1);
 	peer_set_fetch_began(c->set, edge3);
+	peer_set_fetch_hedged(c->set, edge3);
 	peer_set_fetch_ended(c->set, edge3, true, PEER_FALSE_GONE, 1000, 700, START);
 	text = cluster_text(c);
 	assert_line(text, "# TYPE pmcache_peers gauge");
@@ -328,6 +331,10 @@ static void peers_by_role_and_one_by_one(void **state)
 	assert_line(text, "# TYPE pmcache_peer_received_bytes_total counter");
 	assert_line(text, "pmcache_peer_received_bytes_total{peer=\"edge3\",role=\"edge\"} 1000");
 	assert_line(text, "pmcache_peer_false_hits_total{peer=\"edge2\",role=\"edge\"} 1");
+	assert_line(text, "# TYPE pmcache_peer_hedged_total counter");
+	assert_line(text, "pmcache_peer_hedged_total{peer=\"edge3\",role=\"edge\"} 1");
+	assert_line(text, "pmcache_cluster_hedged_total{role=\"edge\"} 1");
+	assert_line(text, "pmcache_peer_cancelled_total{peer=\"edge3\",role=\"edge\"} 0");
 	assert_line(text, "pmcache_peer_up{peer=\"parent1\",role=\"parent\"} 1");
 	assert_line(text, "pmcache_cluster_isolated 0");
 	assert_line(text, "pmcache_cluster_purge_serial 5");
@@ -380,6 +387,13 @@ static void parents_as_their_child_sees_them(void **state)
 	assert_line(c->text, "pmcache_parent_hits_total{parent=\"parent1\"} 1");
 	assert_line(c->text, "pmcache_parent_received_bytes_total{parent=\"parent1\"} 123");
 	assert_line(c->text, "# TYPE pmcache_parent_requests_in_hand gauge");
+	assert_null(strstr(c->text, "pmcache_fellow_"));
+
+	parent_set_members(c->fellows, m, 1);
+	cluster_text(c);
+	assert_line(c->text, "# TYPE pmcache_fellow_requests_total counter");
+	assert_line(c->text, "pmcache_fellow_requests_total{fellow=\"parent1\"} 0");
+	assert_line(c->text, "pmcache_parent_requests_total{parent=\"parent1\"} 1");
 }
 
 static void odd_and_long_names_fit(void **state)
@@ -400,9 +414,11 @@ static void odd_and_long_names_fit(void **state)
 	}
 	peer_set_members(c->set, m, 30, START);
 	parent_set_members(c->parents, p, 30);
+	parent_set_members(c->fellows, p, 30);
 	cluster_text(c);
 	assert_int_equal(METRICSTEXT_WORST, count(c->text, "pmcache_peer_up{"));
 	assert_int_equal(METRICSTEXT_WORST, count(c->text, "pmcache_parent_up{"));
+	assert_int_equal(METRICSTEXT_WORST, count(c->text, "pmcache_fellow_up{"));
 	assert_non_null(strstr(c->text, "{parent=\"A\\\\\\\\"));
 	assert_non_null(strstr(c->text, "{peer=\"A\\\"\\\""));
 	assert_true(strlen(c->text) + 20000 < METRICSTEXT_CLUSTER_MAX); /* twenty digits instead of one in each line */

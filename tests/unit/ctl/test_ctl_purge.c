@@ -256,6 +256,12 @@ static void looking(void **state)
 	assert_int_equal(CTL_OK, run(p, ctl_peers, (const char *const[]){NULL},
 				     "ok\n{\"node\":\"edge1\",\"cluster\":\"c\",\"peers\":[],\"parents\":[]}\n"));
 	assert_memory_equal("\nedge1 in c: 0 others", p->said, 21);
+	assert_int_equal(
+		CTL_OK,
+		run(p, ctl_peers, WORDS("--wide"),
+		    "ok\n{\"node\":\"edge1\",\"cluster\":\"c\",\"parents\":[],\"fellows\":[],\"peers\":[{\"name\":\"b\"}]}\n"));
+	assert_non_null(strstr(p->said, "HEDGED  CANCELLED"));
+	assert_int_equal(CTL_USAGE, run(p, ctl_peers, WORDS("--matrix", "--wide"), NULL));
 	assert_int_equal(CTL_OK, run(p, ctl_explain, WORDS("https://a.test/b", "--json"), "ok\n{}\n"));
 	assert_string_equal("explain https://a.test/b\n", p->heard);
 	assert_int_equal(CTL_FAILED, run(p, ctl_explain, WORDS("https://a.test/b"), "ok\n{}\n"));

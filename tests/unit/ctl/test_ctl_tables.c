@@ -100,20 +100,21 @@ static void a_table(void **state)
 	ctl_table_free(NULL);
 }
 
-#define EDGE2                                                                                                          \
-	"{\"name\":\"edge2\",\"role\":\"edge\",\"address\":\"192.0.2.12:8083\",\"state\":\"up\","                      \
-	"\"asked\":{\"queries\":90,\"keys\":100,\"hit\":40,\"pending\":10,\"timeouts\":0},"                            \
-	"\"answered\":{\"queries\":5,\"keys\":6},\"fetches\":50,\"fetched\":48,"                                       \
-	"\"false_hits\":{\"gone\":1,\"stale\":0,\"cut\":1},\"bytes_in\":1500000,\"bytes_out\":0,"                      \
+#define EDGE2                                                                                                             \
+	"{\"name\":\"edge2\",\"role\":\"edge\",\"address\":\"192.0.2.12:8083\",\"state\":\"up\","                         \
+	"\"asked\":{\"queries\":90,\"keys\":100,\"hit\":40,\"pending\":10,\"timeouts\":0},"                               \
+	"\"answered\":{\"queries\":5,\"keys\":6},\"fetches\":50,\"fetched\":48,"                                          \
+	"\"hedged\":3,\"cancelled\":2,\"served\":7,\"load\":51,\"loss\":0.0200,\"ttfb_us\":{\"p50\":1500,\"p99\":30000}," \
+	"\"false_hits\":{\"gone\":1,\"stale\":0,\"cut\":1},\"bytes_in\":1500000,\"bytes_out\":0,"                         \
 	"\"rtt_us\":{\"p50\":400,\"p90\":900,\"p99\":12000},\"hit_ratio\":0.5000}"
-#define EDGE3                                                                                                          \
-	"{\"name\":\"edge3\",\"role\":\"edge\",\"address\":null,\"state\":\"dead\","                                   \
-	"\"asked\":{\"queries\":0,\"keys\":0,\"hit\":0,\"pending\":0,\"timeouts\":0},\"answered\":{\"keys\":0},"       \
-	"\"fetched\":0,\"false_hits\":{\"gone\":0},\"bytes_in\":0,\"bytes_out\":77,\"rtt_us\":{\"p50\":0,\"p99\":0},"  \
+#define EDGE3                                                                                                                                                              \
+	"{\"name\":\"edge3\",\"role\":\"edge\",\"address\":null,\"state\":\"dead\","                                                                                       \
+	"\"asked\":{\"queries\":0,\"keys\":0,\"hit\":0,\"pending\":0,\"timeouts\":0},\"answered\":{\"keys\":0},"                                                           \
+	"\"fetched\":0,\"hedged\":0,\"cancelled\":0,\"served\":0,\"load\":0,\"false_hits\":{\"gone\":0},\"bytes_in\":0,\"bytes_out\":77,\"rtt_us\":{\"p50\":0,\"p99\":0}," \
 	"\"hit_ratio\":null}"
-#define PARENT1                                                                                                          \
-	"{\"name\":\"parent1\",\"address\":\"parent1.test:8083\",\"state\":\"up\",\"requests\":10,\"hits\":5,"           \
-	"\"failures\":1,\"connect_failures\":1,\"in_hand\":2,\"bytes_in\":99,\"ttfb_us\":{\"p50\":20000,\"p95\":30000}," \
+#define PARENT1                                                                                                                                                                   \
+	"{\"name\":\"parent1\",\"address\":\"parent1.test:8083\",\"state\":\"up\",\"requests\":10,\"hits\":5,"                                                                    \
+	"\"retries\":4,\"hedged\":6,\"cancelled\":5,\"load\":null,\"failures\":1,\"connect_failures\":1,\"in_hand\":2,\"bytes_in\":99,\"ttfb_us\":{\"p50\":20000,\"p95\":30000}," \
 	"\"hit_ratio\":0.5000}"
 
 static void peers(void **state)
@@ -131,6 +132,34 @@ static void peers(void **state)
 	       "parent1  up     parent1.test:8083   20 ms / 30 ms     10  50 %       2        2  99 B\n"
 	       "\n"
 	       "edge1 in integration: 2 others, 1 up, 1 silent; 100 asked, 50 % hits, 48 fetched, 2 false, 1.5 MB in, 77 B out\n");
+}
+
+/* A parent's view, with all there is. */
+static void peers_wide_and_fellows(void **state)
+{
+	static const char json[] =
+		"{\"node\":\"parent2\",\"cluster\":\"integration\",\"isolated\":false,\"parents\":[],\"fellows\":[" PARENT1
+		"],\"peers\":[" EDGE2 "," EDGE3 "],\"cut\":false}";
+
+	(void)state;
+	expect(ctl_peers_print_wide, json, false,
+	       "NAME   ROLE  STATE  ADDRESS           RTT p50 / p99  ASKED  HIT%  FETCHED  FALSE      IN   OUT  UNANSWERED   LOSS  HEDGED  CANCELLED  SERVED  TTFB p50 / p99  LOAD\n"
+	       "edge2  edge  up     192.0.2.12:8083  0.4 ms / 12 ms    100  50 %       48      2  1.5 MB   0 B           0  2.0 %       3          2       7  1.5 ms / 30 ms  20 %\n"
+	       "edge3  edge  dead   -                             -      0     -        0      0     0 B  77 B           0      -       0          0       0               -   0 %\n"
+	       "\n"
+	       "FELLOW   STATE  ADDRESS            TTFB p50 / p95  ASKED  HIT%  FAILED  IN HAND    IN  RETRIED  HEDGED  CANCELLED  LOAD\n"
+	       "parent1  up     parent1.test:8083   20 ms / 30 ms     10  50 %       2        2  99 B        4       6          5     -\n"
+	       "\n"
+	       "parent2 in integration: 2 others, 1 up, 1 silent; 100 asked, 50 % hits, 48 fetched, 2 false, 1.5 MB in, 77 B out\n");
+	expect(ctl_peers_print, json, false,
+	       "NAME   ROLE  STATE  ADDRESS           RTT p50 / p99  ASKED  HIT%  FETCHED  FALSE      IN   OUT\n"
+	       "edge2  edge  up     192.0.2.12:8083  0.4 ms / 12 ms    100  50 %       48      2  1.5 MB   0 B\n"
+	       "edge3  edge  dead   -                             -      0     -        0      0     0 B  77 B\n"
+	       "\n"
+	       "FELLOW   STATE  ADDRESS            TTFB p50 / p95  ASKED  HIT%  FAILED  IN HAND    IN\n"
+	       "parent1  up     parent1.test:8083   20 ms / 30 ms     10  50 %       2        2  99 B\n"
+	       "\n"
+	       "parent2 in integration: 2 others, 1 up, 1 silent; 100 asked, 50 % hits, 48 fetched, 2 false, 1.5 MB in, 77 B out\n");
 }
 
 static void nobody_else(void **state)
@@ -348,6 +377,7 @@ int main(void)
 		cmocka_unit_test(peers),
 		cmocka_unit_test(hosts),
 		cmocka_unit_test(no_hosts),
+		cmocka_unit_test(peers_wide_and_fellows),
 		cmocka_unit_test(nobody_else),
 		cmocka_unit_test(states_have_colours),
 		cmocka_unit_test(no_escapes_from_others),
