@@ -540,6 +540,19 @@ bool parent_set_pick(struct parent_set *s, const struct key *key, const unsigned
 	return p != NULL;
 }
 
+bool parent_set_would_pick(struct parent_set *s, const struct key *key, mono_us now, struct parent_member *out)
+{
+	const struct parent *home, *p;
+
+	CHECK(s, PARENT_SET_MAGIC);
+	pthread_mutex_lock(&s->lock);
+	p = choose(s, key, NULL, 0, now, &home);
+	if (p)
+		*out = p->member;
+	pthread_mutex_unlock(&s->lock);
+	return p != NULL;
+}
+
 bool parent_set_pick_hedge(struct parent_set *s, const struct key *key, const struct parent_pick *late, mono_us now,
 			   struct parent_pick *out)
 {

@@ -74,6 +74,8 @@ struct parent_pick {
  * have been tried. `retry`: this is a second try; false also when the budget is used up. To be followed by parent_set_ended. */
 bool parent_set_pick(struct parent_set *, const struct key *, const unsigned *tried, size_t n_tried, bool retry,
 		     mono_us now, struct parent_pick *);
+/* Whom parent_set_pick would have asked as a first try: for who only wants to know. Nothing is counted, and nothing is to be ended. */
+bool parent_set_would_pick(struct parent_set *, const struct key *, mono_us now, struct parent_member *out);
 /* Whom to ask beside `late`, which is under way: the best in rank but that one. False: nobody, or a budget is used up. To be followed by
  * parent_set_ended. */
 bool parent_set_pick_hedge(struct parent_set *, const struct key *, const struct parent_pick *late, mono_us now,

@@ -180,16 +180,13 @@ static void put_siblings(struct buf *b, const struct peer_answer *a)
 
 static void put_parent(struct buf *b, const struct explain *e)
 {
-	struct parent_pick pick;
-	mono_us now = loop_now(e->ground.loop);
+	struct parent_member parent;
 
 	buf_put_str(b, ",\"parent\":");
-	if (!e->ground.parents || !parent_set_pick(e->ground.parents, &e->key, NULL, 0, false, now, &pick)) {
+	if (e->ground.parents && parent_set_would_pick(e->ground.parents, &e->key, loop_now(e->ground.loop), &parent))
+		json_put_string(b, span_str(parent.name));
+	else
 		buf_put_str(b, "null");
-		return;
-	}
-	json_put_string(b, span_str(pick.member.name));
-	parent_set_ended(e->ground.parents, &pick, PARENT_CANCELLED, 0, -1, 0, now);
 }
 
 /* It is gone before its owner hears of it. */

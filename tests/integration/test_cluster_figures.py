@@ -127,9 +127,11 @@ def test_pmcachectl_explain(house, make):
     o.on(IMMUTABLE + "x", Reply(body=b"x" * 1000))
     url = o.url(IMMUTABLE + "x")
     assert b.get(url).status == 200
+    before = a.parent("parent1")
     said = a.ctl("explain", url).stdout
-    assert "edge2" in said, said
+    assert "edge2" in said and "parent1" in said, said
     assert o.count() == 1, "to explain is not to fetch"
+    assert a.parent("parent1") == before, "nor to ask the parent"
     assert a.get(url).status == 200
     assert "hit" in a.ctl("explain", url).stdout.lower()
 

@@ -637,6 +637,102 @@ static void test_when_it_is_late(void **state)
 	}
 }
 
+/* ---- only to know ---- */
+
+enum { FIGURES = 5 };
+
+static void sum_of_all(struct parent_set *s, mono_us now, uint64_t sum[FIGURES])
+{
+	struct parent_view v[8];
+	size_t n = parent_set_look(s, v, 8, now);
+
+	memset(sum, 0, FIGURES * sizeof(sum[0]));
+	for (size_t i = 0; i < n; i++) {
+		const uint64_t each[FIGURES] = {v[i].requests, v[i].retries, v[i].hedged, v[i].cancelled, v[i].in_hand};
+
+		for (int k = 0; k < FIGURES; k++)
+			sum[k] += each[k];
+	}
+}
+
+/* The same one as would be asked, and nothing is counted. */
+static void expect_would(struct parent_set *s, unsigned keys, mono_us now)
+{
+	uint64_t before[FIGURES], after[FIGURES];
+
+	for (unsigned i = 0; i < keys; i++) {
+		struct parent_member m;
+		struct key k = key_of(i);
+		struct parent_pick p;
+
+		sum_of_all(s, now, before);
+		for (int again = 0; again < 5; again++)
+			assert_true(parent_set_would_pick(s, &k, now, &m));
+		sum_of_all(s, now, after);
+		assert_memory_equal(before, after, sizeof(before));
+		p = pick(s, i, now);
+		assert_string_equal(p.member.name, m.name);
+		end(s, &p, PARENT_CANCELLED, now);
+	}
+}
+
+static void test_whom_it_would_ask(void **state)
+{
+	struct parent_set *s = set_of(3);
+	unsigned key = key_for(s, 1, START), diverted;
+	struct parent_member m;
+	struct parent_pick hands[20], p;
+	struct key k = key_of(key);
+	mono_us later = START + 3 * SECOND;
+
+	(void)state;
+	expect_would(s, 200, START);
+	for (unsigned i = 0; i < 20; i++) /* full: its next goes to the second in rank */
+		hands[i] = pick(s, key, START);
+	p = pick(s, key, START);
+	assert_true(p.diverted);
+	diverted = number(&p);
+	end(s, &p, PARENT_CANCELLED, START);
+	assert_true(parent_set_would_pick(s, &k, START, &m));
+	assert_int_equal(m.name[1] - '0', diverted);
+	expect_would(s, 50, START);
+	for (unsigned i = 0; i < 20; i++)
+		end(s, &hands[i], PARENT_OK, START);
+
+	run(s, key, 3, PARENT_CONNECT, START); /* out; and then asked on trial, of which there are two at a time */
+	expect_would(s, 50, START);
+	for (int i = 0; i < 10; i++)
+		assert_true(parent_set_would_pick(s, &k, later, &m));
+	assert_string_equal(m.name, "p1");
+	p = pick(s, key, later);
+	assert_true(p.trial);
+	end(s, &p, PARENT_OK, later);
+	expect_would(s, 50, later + SECOND); /* its keys come back */
+	parent_set_free(s);
+
+	s = set_of(0);
+	assert_false(parent_set_would_pick(s, &k, START, &m));
+	parent_set_free(s);
+}
+
+/* Who only asks earns no hedges. */
+static void test_to_know_earns_no_hedge(void **state)
+{
+	struct parent_set *s = set_of(2);
+	struct parent_pick first = pick(s, 1, START), beside;
+	struct key k = key_of(1);
+	struct parent_member m;
+
+	(void)state;
+	while (hedge(s, 1, &first, &beside))
+		end(s, &beside, PARENT_OK, START);
+	for (int i = 0; i < 1000; i++)
+		assert_true(parent_set_would_pick(s, &k, START, &m));
+	assert_false(hedge(s, 1, &first, &beside));
+	end(s, &first, PARENT_OK, START);
+	parent_set_free(s);
+}
+
 /* ---- by name ---- */
 
 static void test_by_name(void **state)
@@ -785,6 +881,8 @@ int main(void)
 		cmocka_unit_test(test_hedge_budget),
 		cmocka_unit_test(test_no_hedge),
 		cmocka_unit_test(test_when_it_is_late),
+		cmocka_unit_test(test_whom_it_would_ask),
+		cmocka_unit_test(test_to_know_earns_no_hedge),
 		cmocka_unit_test(test_by_name),
 		cmocka_unit_test(test_figures),
 		cmocka_unit_test(test_threads),
