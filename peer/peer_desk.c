@@ -9,9 +9,9 @@
 #include "node/net/udp.h"
 #include "peer/peer_purge.h"
 
-#define LOOK_MS 60000 /* between two looks at what was dropped */
-#define NEWS_MS 1000  /* between two looks at the news: evictions are not urgent, and a datagram has room for many */
-#define NEWS_A_TURN 128
+#define LOOK_MS 60000  /* between two looks at what was dropped */
+#define NEWS_MS 1000   /* between two looks at the news: evictions are not urgent, and a datagram has room for many */
+#define NEWS_A_TURN 64 /* a millisecond or so among a thousand members */
 #define MORE_NEWS_MS 50
 
 struct peer_desk {

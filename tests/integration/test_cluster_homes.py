@@ -7,12 +7,20 @@ from lab.cluster import IMMUTABLE, again_if_late
 
 HOMES = {"cluster": {"lookup": "home"}}
 SMALL = {"cache": {"memory": {"size": "16MB", "policy": "lru"}}}
+DISK = {"cache": {"memory": SMALL["cache"]["memory"], "disk": {"path": "cache", "size": "1GB", "min_free": "1%"}}}
 OBJECTS = 12  # with three edges each key's holder is a home of it in two of three
 
 
 @pytest.fixture(scope="module")
 def trio(shared):
     c = shared.cluster(3, conf={**HOMES, **SMALL})
+    c.start()
+    return c
+
+
+@pytest.fixture(scope="module")
+def on_disk(shared):
+    c = shared.cluster(3, conf={**HOMES, **DISK})
     c.start()
     return c
 
@@ -113,3 +121,24 @@ def test_what_was_stored_without_a_question_is_known(trio, make, tmp_path):
     for url in urls:
         assert b.get(url).status == 200
     assert o.count() == OBJECTS, "all of it came from the sibling"
+
+
+@again_if_late
+def test_what_the_disk_still_has_has_not_gone(on_disk, make):
+    a, b, _ = on_disk.fresh_edges()
+    wait_till_wanted(a, make)
+    o, urls = offered(make)
+    for url in urls:
+        assert a.get(url).status == 200
+    eventually("all are on disk", lambda: a.stats()["disk"]["objects"] >= OBJECTS)
+    was, large = a.stats()["counters"]["evicted_total"], blob(3_000_000, "large")
+    for i in range(10):
+        o.on(f"{IMMUTABLE}large-{i}", Reply(body=large))
+        assert a.get(o.url(f"{IMMUTABLE}large-{i}")).status == 200
+    assert a.stats()["counters"]["evicted_total"] >= was + OBJECTS, "memory has none of them"
+    wait_till_wanted(a, make)  # what was noted before has been looked at
+    n, before = o.count(), gone(b)
+    for url in urls:
+        assert b.get(url).status == 200
+    assert o.count() == n, "all of it came from the sibling's disk"
+    assert gone(b) == before
