@@ -187,7 +187,7 @@ static int export_to(const struct ctl *c, struct exporting *x, const char *path)
 	if (!x->why && !x->writer.n)
 		x->why = "nothing that is stored and fresh fits";
 	if (x->why) {
-		ctl_say("%s: %s", path, x->why);
+		ctl_say("%s: %s", spool.path, x->why);
 		ctl_spool_drop(&spool);
 		return CTL_FAILED;
 	}

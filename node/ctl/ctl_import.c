@@ -180,7 +180,7 @@ static int import(const struct ctl *c, const char *path, bool dry)
 	if (ctl_archive_check(spool.fd, &m.archive, why))
 		code = bring_archive(c, &m);
 	else
-		ctl_say("%s: %s; nothing was stored", path, why);
+		ctl_say("%s: %s; nothing was stored", spool.path, why);
 	ctl_archive_free(&m.archive);
 	ctl_spool_drop(&spool);
 	return code;

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,8 +41,10 @@ bool ctl_spool_create(struct ctl_spool *s, const char *path)
 {
 	mode_t mask;
 
-	*s = (struct ctl_spool){.path = path};
+	*s = (struct ctl_spool){.path = is_stdio(path) ? "standard output" : path};
 	if (is_stdio(path)) {
+		if (fcntl(STDOUT_FILENO, F_GETFD) < 0) /* closed: the file would take its number */
+			return failed(s->path, errno);
 		s->fd = make_nameless();
 		return s->fd >= 0 || failed("a temporary file", errno);
 	}
@@ -79,12 +82,24 @@ static int copy(int from, int to)
 	return err;
 }
 
+/* A reader that has left is an error like others: without this it would be the end, without a word. */
+static int give_out(int from)
+{
+	struct sigaction ignore = {.sa_handler = SIG_IGN}, before;
+	int err;
+
+	sigaction(SIGPIPE, &ignore, &before);
+	err = lseek(from, 0, SEEK_SET) < 0 ? errno : copy(from, STDOUT_FILENO);
+	sigaction(SIGPIPE, &before, NULL);
+	return err;
+}
+
 bool ctl_spool_publish(struct ctl_spool *s)
 {
 	int err = 0;
 
 	if (!s->beside)
-		err = lseek(s->fd, 0, SEEK_SET) < 0 ? errno : copy(s->fd, STDOUT_FILENO);
+		err = give_out(s->fd);
 	else if (fsync(s->fd) < 0 || rename(s->beside, s->path) < 0)
 		err = errno;
 	if (!err && s->beside) {
@@ -109,9 +124,9 @@ bool ctl_spool_open(struct ctl_spool *s, const char *path)
 	struct stat st;
 	int from = is_stdio(path) ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC), err;
 
-	*s = (struct ctl_spool){.fd = from, .path = path};
+	*s = (struct ctl_spool){.fd = from, .path = is_stdio(path) ? "standard input" : path};
 	if (from < 0 || fstat(from, &st) < 0)
-		return failed(path, errno);
+		return failed(s->path, errno);
 	if (S_ISREG(st.st_mode) && !is_stdio(path))
 		return true;
 	s->fd = make_nameless();
@@ -120,5 +135,5 @@ bool ctl_spool_open(struct ctl_spool *s, const char *path)
 		return true;
 	if (s->fd >= 0)
 		close(s->fd);
-	return failed(path, err);
+	return failed(s->path, err);
 }

@@ -3,9 +3,12 @@
 import hashlib
 import io
 import json
+import os
+import subprocess
 import tarfile
 
 from lab import Reply, blob, eventually
+from lab.edge import PMCACHECTL, SLOWER
 
 FRESH = [("Cache-Control", "max-age=3600"), ("Content-Type", "application/octet-stream")]
 
@@ -222,7 +225,60 @@ def test_what_is_denied_stays_out_and_the_rest_comes_in(make, tmp_path):
     assert edge.get(o.url("/p1/-/p1-1.0.0.tgz")).x_cache == "HIT"
 
 
-def test_by_way_of_standard_output_and_a_disk(make, tmp_path):
+def run(command, **more):
+    """A command of a shell, in which $PMCACHECTL is what its name says."""
+    env = dict(os.environ, PMCACHECTL=str(PMCACHECTL), ASAN_OPTIONS=os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0")
+    return subprocess.run(["/bin/bash", "-c", command], env=env, capture_output="stdout" not in more, timeout=60 * SLOWER, **more)
+
+
+def test_a_pipe_from_one_to_the_other(make):
+    o, one, other = make.origin(), make.edge(), make.edge()
+    bodies = fill(o, one)
+    o.shutdown()
+    done = run(f"set -o pipefail; $PMCACHECTL -c {one.config_file} export --all - | $PMCACHECTL --state {other.state} import --json -")
+    assert done.returncode == 0, done
+    got = json.loads(done.stdout)
+    assert (got["stored"], got["bytes"], got["refused"]) == (3, sum(map(len, bodies.values())), [])
+    assert done.stderr.startswith(b"3 objects, "), "what export has to say goes beside the pipe"
+    for path, body in bodies.items():
+        r = other.get(o.url(path))
+        assert r.body == body and r.x_cache == "HIT"
+
+
+def test_standard_output_has_the_archive_and_nothing_else(make, tmp_path):
+    o, edge = make.origin(), make.edge()
+    fill(o, edge)
+    path = tmp_path / "a.tar"
+    said(edge, "export", "--all", str(path))
+    for json_option in ["", "--json"]:
+        done = run(f"$PMCACHECTL -c {edge.config_file} {json_option} export --all -")
+        assert done.returncode == 0, done.stderr
+        with tarfile.open(fileobj=io.BytesIO(done.stdout)) as t:
+            assert t.getnames() == [m.name for m, _ in members(path)]
+        assert len(done.stdout) == len(path.read_bytes()), "nothing before, nothing behind"
+    assert json.loads(done.stderr)["archive_bytes"] == len(done.stdout)
+
+
+def test_a_pipe_that_breaks(make):
+    o, edge = make.origin(), make.edge()
+    fill(o, edge)
+    export = f"$PMCACHECTL -c {edge.config_file} export --all -"
+    left, right = os.pipe()
+    os.close(left)
+    done = run(export, stdout=right, stderr=subprocess.PIPE)
+    os.close(right)
+    assert (done.returncode, done.stderr) == (1, b"pmcachectl: standard output: Broken pipe\n")
+    with open("/dev/full", "wb") as full:
+        done = run(export, stdout=full, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (1, b"pmcachectl: standard output: No space left on device\n")
+    done = run(f"{export} >&-")
+    assert (done.returncode, done.stderr) == (1, b"pmcachectl: standard output: Bad file descriptor\n")
+    done = run(f"{export} | head -c 20000 | $PMCACHECTL --state {edge.state} import -")
+    assert done.returncode == 1 and done.stdout == b"" and b"pmcachectl: standard input: " in done.stderr, done
+    assert b"cut short; nothing was stored" in done.stderr, "as much as came is no archive"
+
+
+def test_what_is_on_a_disk(make, tmp_path):
     disk = {"path": "cache", "size": "1GB", "min_free": "1%"}
     o, one = make.origin(), make.edge()
     big = make.edge({"cache": {"memory": {"max_object": "16KB"}, "disk": disk}})
