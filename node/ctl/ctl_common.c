@@ -13,29 +13,40 @@
 
 #define SYSTEM_STATE "/var/lib/pmcache"
 
+static char *text_of(const char *fmt, va_list args)
+{
+	va_list again;
+	char *text;
+	int n;
+
+	va_copy(again, args);
+	n = vsnprintf(NULL, 0, fmt, again);
+	va_end(again);
+	text = mem_alloc((size_t)n + 1);
+	vsnprintf(text, (size_t)n + 1, fmt, args);
+	return text;
+}
+
+/* In one write: the other end of a pipe may say something just then. */
 void ctl_say(const char *fmt, ...)
 {
 	va_list args;
+	char *text;
 
-	fputs("pmcachectl: ", stderr);
 	va_start(args, fmt);
-	vfprintf(stderr, fmt, args);
+	text = text_of(fmt, args);
 	va_end(args);
-	fputc('\n', stderr);
+	fprintf(stderr, "pmcachectl: %s\n", text);
+	free(text);
 }
 
 char *ctl_text(const char *fmt, ...)
 {
 	va_list args;
 	char *text;
-	int n;
 
 	va_start(args, fmt);
-	n = vsnprintf(NULL, 0, fmt, args);
-	va_end(args);
-	text = mem_alloc((size_t)n + 1);
-	va_start(args, fmt);
-	vsnprintf(text, (size_t)n + 1, fmt, args);
+	text = text_of(fmt, args);
 	va_end(args);
 	return text;
 }
