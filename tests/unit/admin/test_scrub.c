@@ -53,7 +53,7 @@ static void turn(struct scene *s)
 	struct timer last;
 
 	timer_init(&last, s->loop, ground_on_stop, s->loop);
-	timer_set_in(&last, 0);
+	timer_set(&last, 1); /* long ago: the kernel, which does not know of our clock, wakes the loop at once */
 	loop_run(s->loop);
 	timer_fini(&last);
 }
