@@ -323,9 +323,10 @@ static void list_stored(void *cookie, enum purgerec_kind kind, struct span value
 	struct node *n = cookie;
 	struct listing_ground ground = {
 		.loop = n->lanes[0].loop,
-		.store = n->store,
+		.index = n->index,
 		.disk = n->disk,
 		.work = n->work,
+		.room = LISTING_ROOM,
 	};
 
 	inquiry_list(n->inquiries, &ground, kind, value, reply);

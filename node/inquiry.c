@@ -139,14 +139,16 @@ void inquiry_import(struct inquiries *all, const struct refresh_ground *ground, 
 
 /* ---- lists ---- */
 
-static void on_listed(void *cookie, struct span json, const char *why)
+static enum control_piece on_listed_piece(void *cookie, struct span json)
+{
+	return control_piece(((struct inquiry *)cookie)->reply, json);
+}
+
+static void on_listed(void *cookie)
 {
 	struct inquiry *q = cookie;
 
-	if (why)
-		control_fail(q->reply, why);
-	else
-		control_answer(q->reply, json);
+	control_answer(q->reply, SPAN_NONE);
 	end(q);
 }
 
@@ -156,7 +158,7 @@ void inquiry_list(struct inquiries *all, const struct listing_ground *ground, en
 	struct inquiry *q = begin(all, reply);
 	const char *why;
 
-	q->listing = listing_start(ground, kind, value, on_listed, q, &why);
+	q->listing = listing_start(ground, kind, value, on_listed_piece, on_listed, q, &why);
 	if (q->listing)
 		return;
 	control_fail(reply, why);

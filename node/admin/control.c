@@ -26,6 +26,7 @@ struct talk {
 	struct stream *stream;
 	struct timer deadline;
 	struct control_reply *reply; /* that an action has, and not answered yet */
+	bool begun;                  /* ok was said: what is wrong from here on cannot be */
 	size_t n;
 	char line[CONTROL_WORDS_LINE_MAX];
 };
@@ -67,18 +68,30 @@ static void say_error(struct talk *t, const char *why)
 	char text[CONTROL_WORDS_ANSWER_MAX];
 	struct buf b = buf_over(text, sizeof(text));
 
+	if (t->begun) {
+		talk_end(t, STREAM_CUT);
+		return;
+	}
 	control_words_error(&b, span_str(why));
 	stream_push(t->stream, buf_span(&b));
 	talk_end(t, STREAM_CLEAN);
 }
 
-static void say_text(struct talk *t, struct span text)
+static void say_ok(struct talk *t)
 {
 	char line[8];
 	struct buf ok = buf_over(line, sizeof(line));
 
+	if (t->begun)
+		return;
 	control_words_ok(&ok);
 	stream_push(t->stream, buf_span(&ok));
+	t->begun = true;
+}
+
+static void say_text(struct talk *t, struct span text)
+{
+	say_ok(t);
 	stream_push(t->stream, text);
 	if (text.n && text.p[text.n - 1] != '\n')
 		stream_push(t->stream, SPAN("\n"));
@@ -107,6 +120,24 @@ void control_answer(struct control_reply *r, struct span text)
 		say_text(t, text);
 	else
 		say_error(t, "the answer is too large");
+}
+
+enum control_piece control_piece(struct control_reply *r, struct span text)
+{
+	struct talk *t = r->talk;
+
+	CHECK(r, CONTROL_REPLY_MAGIC);
+	if (!t)
+		return CONTROL_PIECE_LEFT;
+	if (stream_blocked(t->stream))
+		return CONTROL_PIECE_LATER;
+	say_ok(t);
+	if (!stream_push(t->stream, text)) {
+		talk_end(t, STREAM_CUT);
+		return CONTROL_PIECE_LEFT;
+	}
+	timer_set_in(&t->deadline, CONTROL_PATIENCE);
+	return CONTROL_PIECE_TAKEN;
 }
 
 void control_fail(struct control_reply *r, const char *why)

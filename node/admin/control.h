@@ -22,8 +22,18 @@ struct control_reply;
 
 /* Text goes as it is (JSON, say), with a line's end if it has none. More than CONTROL_MOST_BYTES is answered with an error. */
 void control_answer(struct control_reply *, struct span text);
-/* "error WHY". */
+/* "error WHY"; a connection on which pieces were given is cut instead. */
 void control_fail(struct control_reply *, const char *why);
+
+/* An answer in pieces, which may be as large as it likes: each gets CONTROL_PATIENCE anew. control_answer ends it with the last one, which may be
+ * empty. After LATER the same bytes are to be given again, a little later: what was taken before is not read yet. */
+enum control_piece {
+	CONTROL_PIECE_TAKEN,
+	CONTROL_PIECE_LATER,
+	CONTROL_PIECE_LEFT, /* there is nobody any more; control_answer or control_fail is still to come */
+};
+
+enum control_piece control_piece(struct control_reply *, struct span);
 
 /* What the commands do; called on the loop's thread. An action that is NULL is answered with an error. */
 struct control_actions {

@@ -1,39 +1,49 @@
 #include "node/admin/listing.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#include "node/admin/control.h"
 #include "node/admin/purge.h"
 #include "node/base/check.h"
 #include "node/base/json.h"
 #include "node/base/mem.h"
 #include "node/cache/aim.h"
 #include "node/cache/disk_file.h"
-#include "node/cache/store_mem.h"
 
 #define SLICE 256
 #define FIRST_BYTES ((size_t)64 * 1024)
-#define END_BYTES 4 /* "]}\n" */
+#define PIECES 8   /* to the room: what memory has comes in such */
+#define SOON_MS 10 /* until who reads is asked again whether there is room */
+#define END_BYTES 256
 
-/* Its loop's, but for the walk over the disk, which has `text` to itself until it is done. */
+/* Its loop's, but for what the walk over the disk adds to. */
 struct listing {
 	unsigned magic;
-	struct loop *loop;
-	struct store *store;
-	struct disk *disk;
-	struct work *work;
+	struct listing_ground ground;
+	listing_on_piece_f *on_piece;
 	listing_on_done_f *on_done;
 	void *cookie;
 	struct deferred job, at_end;
-	atomic_bool cancelled;
+	struct timer tick;
+	bool held;   /* the walk over memory waits until a piece is taken */
+	bool walked; /* nothing is added any more */
+	bool left;   /* who reads */
+	bool cancelled;
+	atomic_bool enough;    /* the walk over the disk may stop */
 	_Atomic unsigned refs; /* its owner's; the walk's over the disk, and its end's, whose loop may go first */
 	struct aim aim;
-	char *value; /* the aim's */
-	struct buf text;
-	bool too_large;
-	size_t at, n_met;
-	struct entry *met[SLICE];
+	char *value;     /* the aim's */
+	struct buf next; /* what is given away, until it is taken */
+	pthread_mutex_t lock;
+	struct buf text; /* [lock] what was found since then */
+	bool any;        /* [lock] something was */
+	bool called;     /* [lock] the loop is, by the walk over the disk, since there is a piece */
+	const char *cut; /* [lock] */
+	/* of the walk over memory */
+	unsigned part;
+	struct entry **met;
+	size_t n_met, at;
 };
 
 #define LISTING_MAGIC 0x11571196
@@ -42,57 +52,174 @@ static void listing_unref(struct listing *l, unsigned n)
 {
 	if (atomic_fetch_sub_explicit(&l->refs, n, memory_order_acq_rel) != n)
 		return;
+	pthread_mutex_destroy(&l->lock);
 	free(l->text.p);
+	free(l->next.p);
 	free(l->value);
 	l->magic = 0;
 	free(l);
 }
 
+/* The owner's is left. */
+static void unref_but_last(struct listing *l, unsigned n)
+{
+	atomic_fetch_sub_explicit(&l->refs, n, memory_order_acq_rel);
+}
+
+static void forget_met(struct listing *l)
+{
+	while (l->at < l->n_met)
+		entry_unref(&l->met[l->at++]);
+	free(l->met);
+	l->met = NULL;
+	l->n_met = l->at = 0;
+}
+
 /* ---- what is found ---- */
 
-static void make_room(struct listing *l, size_t n)
+/* Under the lock. */
+static void make_room(struct buf *b, size_t n)
 {
-	size_t cap = l->text.cap;
+	size_t cap = b->cap;
 
-	while (cap - l->text.n < n)
+	while (cap - b->n < n)
 		cap *= 2;
-	if (cap == l->text.cap)
+	if (cap == b->cap)
 		return;
-	l->text.p = mem_realloc(l->text.p, cap);
-	l->text.cap = cap;
+	b->p = mem_realloc(b->p, cap);
+	b->cap = cap;
 }
 
-static void note(struct listing *l, const struct head *head, const uint8_t *digest)
+/* Under the lock. */
+static void put_url(struct listing *l, struct span url)
 {
-	struct span url = head_url(head);
-	size_t room = JSON_GROWTH * url.n + 3 + END_BYTES;
+	size_t n = JSON_GROWTH * url.n + 3;
 
-	if (l->too_large || head->status != 200 || !aim_fits(&l->aim, head, digest))
+	if (l->cut)
 		return;
-	if (l->text.n + room > CONTROL_MOST_BYTES) {
-		l->too_large = true;
+	if (l->text.n + n > l->ground.room) {
+		l->cut = "what was found has not been read for too long";
+		atomic_store_explicit(&l->enough, true, memory_order_relaxed);
 		return;
 	}
-	make_room(l, room);
-	if (l->text.p[l->text.n - 1] != '[')
+	make_room(&l->text, n);
+	if (l->any)
 		buf_putc(&l->text, ',');
 	json_put_string(&l->text, url);
+	l->any = true;
 }
 
-/* Its owner has forgotten it then. */
-static void finish(struct listing *l)
+/* Under the lock, or when nobody else adds to it. */
+static bool is_piece(const struct listing *l)
+{
+	return l->text.n >= l->ground.room / PIECES;
+}
+
+/* True: there is enough for a piece now, and was not before. */
+static bool note(struct listing *l, const struct head *head, const uint8_t *digest)
+{
+	bool call;
+
+	if (head->status != 200 || !aim_fits(&l->aim, head, digest))
+		return false;
+	pthread_mutex_lock(&l->lock);
+	put_url(l, head_url(head));
+	call = is_piece(l) && !l->called;
+	l->called |= call;
+	pthread_mutex_unlock(&l->lock);
+	return call;
+}
+
+/* ---- giving it away ---- */
+
+/* The next piece is what was found, when the last one is gone. */
+static void fetch_next(struct listing *l)
+{
+	struct buf empty = l->next;
+
+	if (l->next.n)
+		return;
+	pthread_mutex_lock(&l->lock);
+	l->next = l->text;
+	l->text = empty;
+	l->called = false;
+	pthread_mutex_unlock(&l->lock);
+}
+
+static enum control_piece give(struct listing *l)
+{
+	enum control_piece how = CONTROL_PIECE_LEFT;
+
+	fetch_next(l);
+	if (!l->left)
+		how = l->on_piece(l->cookie, l->next.n ? buf_span(&l->next) : SPAN("\n"));
+	if (how == CONTROL_PIECE_TAKEN)
+		l->next.n = 0;
+	if (how == CONTROL_PIECE_LEFT) {
+		l->left = true;
+		atomic_store_explicit(&l->enough, true, memory_order_relaxed);
+	}
+	return how;
+}
+
+/* False: who reads is not ready for it. */
+static bool offer(struct listing *l)
+{
+	bool ready = give(l) != CONTROL_PIECE_LATER;
+
+	timer_set_in(&l->tick, ready ? LISTING_EVERY : SOON_MS);
+	return ready;
+}
+
+static void end(struct listing *l)
 {
 	listing_on_done_f *on_done = l->on_done;
+	void *cookie = l->cookie;
 
-	buf_put_str(&l->text, "]}\n");
-	CHECK_THAT(!l->text.full);
-	if (l->too_large)
-		on_done(l->cookie, SPAN_NONE, "there is too much of it: say less, a host or a prefix");
+	timer_fini(&l->tick);
+	forget_met(l);
+	listing_unref(l, 1);
+	on_done(cookie);
+}
+
+/* Nothing is added any more. */
+static void give_rest(struct listing *l)
+{
+	enum control_piece how = l->left ? CONTROL_PIECE_LEFT : CONTROL_PIECE_TAKEN;
+
+	while (how == CONTROL_PIECE_TAKEN && (l->next.n || l->text.n))
+		how = give(l);
+	if (how == CONTROL_PIECE_LATER)
+		timer_set_in(&l->tick, SOON_MS);
 	else
-		on_done(l->cookie, buf_span(&l->text), NULL);
+		end(l);
+}
+
+static void finish(struct listing *l)
+{
+	make_room(&l->text, END_BYTES);
+	buf_put_str(&l->text, "],\"cut\":");
+	if (l->cut)
+		json_put_string(&l->text, span_str(l->cut));
+	else
+		buf_put_str(&l->text, "null");
+	buf_put_str(&l->text, "}\n");
+	CHECK_THAT(!l->text.full);
+	l->walked = true;
+	give_rest(l);
 }
 
 /* ---- on the disk ---- */
+
+/* Before on_walked, as it was posted before. */
+static void on_call(void *arg)
+{
+	struct listing *l = arg;
+
+	CHECK(l, LISTING_MAGIC);
+	if (!l->cancelled)
+		offer(l);
+}
 
 static bool on_file(void *cookie, struct disk_file *file)
 {
@@ -101,10 +228,11 @@ static bool on_file(void *cookie, struct disk_file *file)
 
 	if (!disk_file_is_guarded(file)) {
 		head = disk_file_head(file);
-		note(l, head, disk_file_digest(file));
+		if (note(l, head, disk_file_digest(file)))
+			loop_post(l->ground.loop, on_call, l);
 		head_unref(&head);
 	}
-	return !l->too_large && !atomic_load_explicit(&l->cancelled, memory_order_relaxed);
+	return !atomic_load_explicit(&l->enough, memory_order_relaxed);
 }
 
 /* On a worker. */
@@ -112,20 +240,22 @@ static void walk_disk(void *arg)
 {
 	struct listing *l = arg;
 
-	disk_each(l->disk, on_file, l);
+	disk_each(l->ground.disk, on_file, l);
 	listing_unref(l, 1);
 }
 
 static void on_walked(void *arg)
 {
 	struct listing *l = arg;
-	bool wanted = !l->cancelled;
 
 	CHECK(l, LISTING_MAGIC);
-	loop_defer_cancel(l->loop, &l->at_end);
-	if (wanted)
-		finish(l);
-	listing_unref(l, wanted ? 2 : 1);
+	loop_defer_cancel(l->ground.loop, &l->at_end);
+	if (l->cancelled) {
+		listing_unref(l, 1);
+		return;
+	}
+	unref_but_last(l, 1);
+	finish(l);
 }
 
 /* The walk's `done` does not come any more. */
@@ -136,29 +266,26 @@ static void on_loop_gone(void *arg)
 
 static void go_on_with_disk(struct listing *l)
 {
-	if (!l->disk) {
+	if (!l->ground.disk) {
 		finish(l);
-		listing_unref(l, 1);
 		return;
 	}
 	atomic_fetch_add_explicit(&l->refs, 2, memory_order_relaxed);
-	loop_at_end(l->loop, &l->at_end, on_loop_gone, l);
-	if (work_start_later(l->work, walk_disk, l->loop, on_walked, l) == 0)
+	loop_at_end(l->ground.loop, &l->at_end, on_loop_gone, l);
+	if (work_start_later(l->ground.work, walk_disk, l->ground.loop, on_walked, l) == 0)
 		return;
-	loop_defer_cancel(l->loop, &l->at_end);
-	l->on_done(l->cookie, SPAN_NONE, "the disk has too much to do: try again later");
-	listing_unref(l, 3);
+	loop_defer_cancel(l->ground.loop, &l->at_end);
+	unref_but_last(l, 2);
+	l->cut = "the disk has too much to do: try again later";
+	finish(l);
 }
 
 /* ---- in memory ---- */
 
-static void on_each(void *cookie, struct entry *e, uint64_t bytes, uint64_t hits)
+/* Under a shard's lock. */
+static bool is_meant(void *cookie, const struct head *head, const uint8_t *digest)
 {
-	struct listing *l = cookie;
-
-	(void)bytes;
-	(void)hits;
-	l->met[l->n_met++] = entry_ref(e);
+	return aim_fits(cookie, head, digest);
 }
 
 static void take(struct listing *l, struct entry **e)
@@ -172,26 +299,56 @@ static void take(struct listing *l, struct entry **e)
 	entry_unref(e);
 }
 
+/* Some of what is left of a part, or the next one. False: that was all. */
+static bool walk_memory(struct listing *l)
+{
+	if (l->at < l->n_met) {
+		for (int i = 0; i < SLICE && l->at < l->n_met && !is_piece(l); i++)
+			take(l, &l->met[l->at++]);
+		return true;
+	}
+	forget_met(l);
+	if (l->part == INDEX_PARTS)
+		return false;
+	l->n_met = index_collect(l->ground.index, l->part++, is_meant, &l->aim, &l->met);
+	return true;
+}
+
 static void on_slice(void *arg)
 {
 	struct listing *l = arg;
-	bool more;
 
 	CHECK(l, LISTING_MAGIC);
-	l->n_met = 0;
-	more = store_mem_walk(l->store, &l->at, SLICE, on_each, l);
-	for (size_t i = 0; i < l->n_met; i++)
-		take(l, &l->met[i]);
-	if (more)
-		loop_bulk(l->loop, &l->job, on_slice, l);
+	l->held = is_piece(l) && !offer(l); /* so that the room is never too small for what memory has */
+	if (l->held)
+		return;
+	if (l->left)
+		end(l);
+	else if (walk_memory(l))
+		loop_bulk(l->ground.loop, &l->job, on_slice, l);
 	else
 		go_on_with_disk(l);
 }
 
 /* ---- start and end ---- */
 
+static void on_tick(void *arg)
+{
+	struct listing *l = arg;
+
+	CHECK(l, LISTING_MAGIC);
+	if (l->walked) {
+		give_rest(l);
+		return;
+	}
+	if (!offer(l) || !l->held)
+		return;
+	l->held = false;
+	loop_bulk(l->ground.loop, &l->job, on_slice, l);
+}
+
 struct listing *listing_start(const struct listing_ground *g, enum purgerec_kind kind, struct span value,
-			      listing_on_done_f *on_done, void *cookie, const char **why)
+			      listing_on_piece_f *on_piece, listing_on_done_f *on_done, void *cookie, const char **why)
 {
 	struct listing *l;
 	struct buf b = buf_over(mem_alloc(PURGE_BYTES(value.n)), PURGE_BYTES(value.n));
@@ -203,17 +360,19 @@ struct listing *listing_start(const struct listing_ground *g, enum purgerec_kind
 	l = NEW(struct listing);
 	l->magic = LISTING_MAGIC;
 	l->refs = 1;
-	l->loop = g->loop;
-	l->store = g->store;
-	l->disk = g->disk;
-	l->work = g->work;
+	l->ground = *g;
+	l->on_piece = on_piece;
 	l->on_done = on_done;
 	l->cookie = cookie;
 	l->value = b.p;
 	aim_take(&l->aim, kind, buf_span(&b));
+	pthread_mutex_init(&l->lock, NULL);
 	l->text = buf_over(mem_alloc(FIRST_BYTES), FIRST_BYTES);
+	l->next = buf_over(mem_alloc(FIRST_BYTES), FIRST_BYTES);
 	buf_put_str(&l->text, "{\"urls\":[");
-	loop_bulk(l->loop, &l->job, on_slice, l);
+	timer_init(&l->tick, g->loop, on_tick, l);
+	timer_set_in(&l->tick, LISTING_EVERY);
+	loop_bulk(g->loop, &l->job, on_slice, l);
 	return l;
 }
 
@@ -225,7 +384,10 @@ void listing_cancel(struct listing **lp)
 	if (!l)
 		return;
 	CHECK(l, LISTING_MAGIC);
-	loop_defer_cancel(l->loop, &l->job);
-	atomic_store_explicit(&l->cancelled, true, memory_order_relaxed);
+	loop_defer_cancel(l->ground.loop, &l->job);
+	timer_fini(&l->tick);
+	forget_met(l);
+	l->cancelled = true;
+	atomic_store_explicit(&l->enough, true, memory_order_relaxed);
 	listing_unref(l, 1);
 }

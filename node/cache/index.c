@@ -644,32 +644,42 @@ static void outdate(struct entry *e)
 	head_unref(&view.head);
 }
 
-/* Under the lock: with a reference each; the caller frees the list. */
-static struct entry **collect(struct shard *s, index_fits_f *fits, void *cookie, size_t *n)
+/* Under the lock, into v of published.n. */
+static size_t collect(struct shard *s, index_fits_f *fits, void *cookie, struct entry **v)
 {
-	struct entry **v = mem_alloc((s->published.n + 1) * sizeof(struct entry *));
+	size_t n = 0;
 
-	*n = 0;
 	for (struct map_node *node = map_next(&s->published, NULL); node; node = map_next(&s->published, node)) {
 		struct entry *e = entry_of(node);
 
 		if (e->head && is_fit(e, fits, cookie))
-			v[(*n)++] = entry_ref(e);
+			v[n++] = entry_ref(e);
 	}
-	return v;
+	return n;
+}
+
+size_t index_collect(struct index *x, unsigned part, index_fits_f *fits, void *cookie, struct entry ***out)
+{
+	struct shard *s = &x->shards[part];
+	size_t n;
+
+	CHECK(x, INDEX_MAGIC);
+	CHECK_THAT(part < INDEX_PARTS);
+	pthread_mutex_lock(&s->lock);
+	*out = mem_alloc((s->published.n + 1) * sizeof(struct entry *));
+	n = collect(s, fits, cookie, *out);
+	pthread_mutex_unlock(&s->lock);
+	return n;
 }
 
 unsigned index_outdate_if(struct index *x, index_fits_f *fits, void *cookie)
 {
 	unsigned outdated = 0;
 
-	for (int i = 0; i < SHARDS; i++) {
+	for (unsigned i = 0; i < INDEX_PARTS; i++) {
 		struct entry **v;
-		size_t n;
+		size_t n = index_collect(x, i, fits, cookie, &v);
 
-		pthread_mutex_lock(&x->shards[i].lock);
-		v = collect(&x->shards[i], fits, cookie, &n);
-		pthread_mutex_unlock(&x->shards[i].lock);
 		for (size_t k = 0; k < n; k++) {
 			outdate(v[k]);
 			entry_unref(&v[k]);

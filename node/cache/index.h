@@ -103,6 +103,9 @@ typedef bool index_fits_f(void *cookie, const struct head *, const uint8_t *dige
 typedef void index_on_fit_f(void *cookie, const struct entry *);
 /* on_fit: told of each that went, without a lock held; NULL: nobody is. */
 unsigned index_purge_if(struct index *, index_fits_f *fits, index_on_fit_f *on_fit, void *cookie);
+/* Those of one of INDEX_PARTS parts, with a reference each; the caller frees *out. What is there from the first part to the last is in one
+ * of them. */
+size_t index_collect(struct index *, unsigned part, index_fits_f *fits, void *cookie, struct entry ***out);
 /* Those stay, but are stale from now on (fresh_outdate). How many; what is still coming is as new as can be. */
 unsigned index_outdate_if(struct index *, index_fits_f *fits, void *cookie);
 

@@ -14,10 +14,17 @@
 #include "node/base/mem.h"
 #include "node/ctl/ctl.h"
 
-#define ANSWER_MAX (64u * 1024 * 1024)
 /* For one read or write. */
 #define PATIENCE_S 10      /* the daemon answers from memory */
 #define LONG_PATIENCE_S 65 /* a little more than the daemon's own (control.h) */
+
+struct limits {
+	int patience_s;
+	size_t most; /* bytes of an answer */
+};
+
+static const struct limits usual = {PATIENCE_S, (size_t)64 << 20};
+static const struct limits long_ones = {LONG_PATIENCE_S, (size_t)1 << 30}; /* a list has no limit of its own */
 
 /* A Unix address holds 107 bytes; a longer path is reached through its folder's descriptor. */
 static int connect_to(int fd, const char *path)
@@ -80,7 +87,7 @@ static int send_all(int fd, const char *p, size_t n)
 }
 
 /* To the end of the connection; NUL-ended. NULL with errno. */
-static char *read_all(int fd, size_t *n)
+static char *read_all(int fd, size_t most, size_t *n)
 {
 	size_t cap = 16384;
 	char *p = mem_alloc(cap);
@@ -96,8 +103,8 @@ static char *read_all(int fd, size_t *n)
 		p[*n] = '\0';
 		if (got == 0)
 			return p;
-		if (cap - *n < 2 && cap >= ANSWER_MAX) {
-			errno = EMSGSIZE;
+		if (cap - *n < 2 && cap >= most) {
+			errno = EFBIG;
 			break;
 		}
 		if (cap - *n < 2)
@@ -123,6 +130,10 @@ long ctl_control_pid(const char *path)
 
 static int nobody(const char *path)
 {
+	if (errno == EFBIG) {
+		ctl_say("the daemon's answer is too large: ask for less");
+		return CTL_FAILED;
+	}
 	if (errno == EAGAIN || errno == EWOULDBLOCK)
 		ctl_say("the daemon at %s does not answer", path);
 	else if (errno == EACCES)
@@ -149,9 +160,9 @@ static int read_answer(const char *path, const char *answer, size_t n, char **pa
 }
 
 /* As ctl_control_try; errno is of the last call when nobody answers. */
-static int ask(const char *path, const char *request, int patience_s, char **payload)
+static int ask(const char *path, const char *request, const struct limits *limits, char **payload)
 {
-	int fd = open_socket(path, patience_s), saved, code;
+	int fd = open_socket(path, limits->patience_s), saved, code;
 	char *line, *answer;
 	size_t n = 0;
 	bool sent;
@@ -162,7 +173,7 @@ static int ask(const char *path, const char *request, int patience_s, char **pay
 	line = ctl_text("%s\n", request);
 	sent = send_all(fd, line, strlen(line)) == 0;
 	free(line);
-	answer = sent ? read_all(fd, &n) : NULL;
+	answer = sent ? read_all(fd, limits->most, &n) : NULL;
 	saved = errno;
 	close(fd);
 	errno = saved;
@@ -173,9 +184,9 @@ static int ask(const char *path, const char *request, int patience_s, char **pay
 	return code;
 }
 
-static int ask_and_say(const char *path, const char *request, int patience_s, char **payload)
+static int ask_and_say(const char *path, const char *request, const struct limits *limits, char **payload)
 {
-	int code = ask(path, request, patience_s, payload);
+	int code = ask(path, request, limits, payload);
 
 	if (code == CTL_NO_DAEMON)
 		return nobody(path);
@@ -189,17 +200,17 @@ static int ask_and_say(const char *path, const char *request, int patience_s, ch
 
 int ctl_control_ask(const char *path, const char *request, char **payload)
 {
-	return ask_and_say(path, request, PATIENCE_S, payload);
+	return ask_and_say(path, request, &usual, payload);
 }
 
 int ctl_control_ask_long(const char *path, const char *request, char **payload)
 {
-	return ask_and_say(path, request, LONG_PATIENCE_S, payload);
+	return ask_and_say(path, request, &long_ones, payload);
 }
 
 int ctl_control_try(const char *path, const char *request, char **payload)
 {
-	return ask(path, request, PATIENCE_S, payload);
+	return ask(path, request, &usual, payload);
 }
 
 /* ---- bringing ---- */
@@ -258,7 +269,7 @@ int ctl_control_bring(const char *path, const struct ctl_bringing *what, char **
 			ctl_text("the archive cannot be read: %s", errno ? strerror(errno) : "it has become shorter");
 		code = CTL_FAILED;
 	} else if (sent) {
-		answer = read_all(fd, &n);
+		answer = read_all(fd, usual.most, &n);
 	}
 	if (answer)
 		code = read_answer(path, answer, n, payload);

@@ -9,7 +9,7 @@
 int ctl_control_ask(const char *path, const char *request, char **payload);
 /* The same in silence: *payload is the daemon's own sentence when it said error, and NULL when nobody answers. */
 int ctl_control_try(const char *path, const char *request, char **payload);
-/* The same as the first for what the daemon has to ask other nodes about. */
+/* The same as the first for what takes the daemon longer, or is said piece by piece. */
 int ctl_control_ask_long(const char *path, const char *request, char **payload);
 /* Brings an object: "import URL", then, if the daemon asks for it, the head (as it is) and so many bytes of a file from a place on. The
  * answer as above, said by nobody; CTL_FAILED also when the file cannot be read, with a sentence. */

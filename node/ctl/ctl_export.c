@@ -21,6 +21,7 @@
 #include "node/ctl/ctl_table.h"
 
 #define URL_BYTES 16384
+#define CUT_BYTES 200
 
 struct urls {
 	size_t n, room;
@@ -32,7 +33,7 @@ struct exporting {
 	struct ctl_settings proxy;
 	struct ctl_archive_writer writer;
 	bool tty;
-	size_t left_out; /* not fresh any more, or only for some */
+	size_t left_out; /* not fresh any more, only for some, or not to be asked for */
 	const char *why; /* it has failed */
 	char fault[200];
 };
@@ -58,37 +59,53 @@ static void sort_once(struct urls *u)
 	u->n = n;
 }
 
-static void take_urls(struct urls *u, struct span json)
+/* How many are no URLs to ask for. */
+static size_t take_urls(struct urls *u, struct span json)
 {
 	struct span rest = ctl_json_get(json, "urls"), item;
 	char url[URL_BYTES];
+	size_t odd = 0;
 
 	while (ctl_json_next(&rest, &item)) {
 		ctl_json_string(item, url, sizeof(url));
-		if (!ctl_is_url(url))
+		if (!ctl_is_url(url)) {
+			odd++;
 			continue;
+		}
 		if (u->n == u->room)
 			u->v = mem_realloc(u->v, (u->room = u->room ? 2 * u->room : 1024) * sizeof(*u->v));
 		u->v[u->n++] = span_dup(span_str(url));
 	}
 	sort_once(u);
+	return odd;
 }
 
-static int list(const struct ctl *c, const char *request, struct urls *u)
+/* What keeps an archive of all that is listed from being whole; NULL: nothing does. */
+static const char *take_list(struct exporting *x, struct span json, char cut[CUT_BYTES])
 {
-	char *json;
+	if (!ctl_json_is_good(json) || !ctl_json_get(json, "cut").n)
+		return "the daemon has broken off before its end";
+	if (*ctl_json_text(json, "cut", cut, CUT_BYTES))
+		return cut;
+	x->left_out = take_urls(&x->urls, json);
+	if (x->urls.n > CTL_ARCHIVE_MOST)
+		return "it is longer than an archive may be: ask for less, a host or a prefix";
+	return NULL;
+}
+
+static int list(const struct ctl *c, const char *request, struct exporting *x)
+{
+	char *json, cut[CUT_BYTES];
+	const char *fault;
 	int code = ctl_control_ask_long(c->control, request, &json);
 
 	if (code != CTL_OK)
 		return code;
-	if (ctl_json_is_good(span_str(json))) {
-		take_urls(u, span_str(json));
-	} else {
-		ctl_say("the daemon's answer is not understood");
-		code = CTL_FAILED;
-	}
+	fault = take_list(x, span_str(json), cut);
+	if (fault)
+		ctl_say("the list of what is stored: %s; nothing was exported", fault);
 	free(json);
-	return code;
+	return fault ? CTL_FAILED : CTL_OK;
 }
 
 static void free_urls(struct urls *u)
@@ -133,7 +150,7 @@ static bool take(struct exporting *x, const char *url)
 	}
 	if (x->writer.failed)
 		x->why = strerror(x->writer.failed);
-	else if (!got.status || !got.whole) {
+	else if (!got.whole || (got.status >= 500 && got.status != 504 /* not stored and fresh */)) {
 		snprintf(x->fault, sizeof(x->fault), "%s", got.fault);
 		x->why = x->fault;
 	}
@@ -203,7 +220,7 @@ static int export(const struct ctl *c, const char *request, const char *host, co
 	int code = ctl_setup_proxy(c, host, &x.proxy);
 
 	if (code == CTL_OK)
-		code = list(c, request, &x.urls);
+		code = list(c, request, &x);
 	if (code == CTL_OK)
 		code = export_to(c, &x, path);
 	free_urls(&x.urls);

@@ -4,7 +4,9 @@ import hashlib
 import io
 import json
 import os
+import socket
 import subprocess
+import threading
 import tarfile
 
 from lab import Reply, blob, eventually
@@ -293,6 +295,43 @@ def test_what_is_on_a_disk(make, tmp_path):
     assert out["objects"] == 3 and out["bytes"] == sum(map(len, bodies.values()))
     assert [d for m, d in members(tmp_path / "b.tar") if m.name.endswith("body")] == \
         [d for m, d in members(path) if m.name.endswith("body")]
+
+
+def said_by_a_daemon(folder, answer, *words):
+    """What pmcachectl makes of this answer on the control socket."""
+    folder.mkdir()
+    with socket.socket(socket.AF_UNIX) as door:
+        door.bind(str(folder / "control.sock"))
+        door.listen()
+
+        def serve():
+            talk, _ = door.accept()
+            with talk:
+                talk.recv(1000)
+                talk.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        done = run(" ".join(["$PMCACHECTL", "--state", str(folder), *words]))
+        thread.join()
+    return done
+
+
+def test_a_list_that_is_not_whole_is_no_archive(tmp_path):
+    answers = {
+        '{"urls":["http://a.test/1"],"cut":"the disk has too much to do"}': "the disk has too much to do",
+        '{"urls":["http://a.test/1"]': "the daemon has broken off before its end",
+        '{"urls":["http://a.test/1"]}': "the daemon has broken off before its end",
+        "": "the daemon has broken off before its end",
+    }
+    if SLOWER == 1:
+        many = ",".join(f'"http://a.test/{i}"' for i in range(1000001))
+        answers['{"urls":[%s],"cut":null}' % many] = "it is longer than an archive may be: ask for less, a host or a prefix"
+    for i, (answer, why) in enumerate(answers.items()):
+        path = tmp_path / "a.tar"
+        done = said_by_a_daemon(tmp_path / str(i), b"ok\n" + answer.encode(), "export", "--all", str(path))
+        assert done.returncode == 1 and not path.exists() and done.stdout == b"", done
+        assert done.stderr == f"pmcachectl: the list of what is stored: {why}; nothing was exported\n".encode()
 
 
 def test_words(edge, tmp_path):

@@ -33,6 +33,7 @@ struct world {
 	_Atomic size_t n_replies;
 	size_t answer_n;
 	char *answer;
+	enum control_piece how; /* what became of the last piece */
 	struct timer kick;
 	dur_ms pass;
 	char *got;
@@ -130,6 +131,19 @@ static void do_fail(void *arg)
 	for (size_t i = 0; i < w->n_replies; i++)
 		control_fail(w->replies[i], "nobody\nknows");
 	w->n_replies = 0;
+}
+
+static void do_piece(void *arg)
+{
+	struct world *w = arg;
+
+	w->how = control_piece(w->replies[0], span_of(w->answer, w->answer_n));
+}
+
+static enum control_piece give_piece(struct world *w)
+{
+	lane_do(&w->lane, do_piece, w);
+	return w->how;
 }
 
 static void on_kick(void *arg)
@@ -307,15 +321,20 @@ static void an_answer_that_comes_later(void **state)
 	assert_string_equal("ok\n{\"x\":1}\n", hear(w, c));
 }
 
+static void large_answer(struct world *w, size_t n)
+{
+	free(w->answer);
+	w->answer_n = n;
+	w->answer = malloc(n);
+	memset(w->answer, 'x', n);
+}
+
 static void a_large_answer_that_comes_later(void **state)
 {
 	struct world *w = *state;
 	int fd;
 
-	free(w->answer);
-	w->answer_n = (size_t)16 * 1024 * 1024;
-	w->answer = malloc(w->answer_n);
-	memset(w->answer, 'x', w->answer_n);
+	large_answer(w, (size_t)16 * 1024 * 1024);
 	fd = say(w, "matrix\n");
 	await_replies(w, 1);
 	lane_do(&w->lane, do_answer, w);
@@ -332,6 +351,76 @@ static void an_answer_that_is_too_large(void **state)
 	w->answer = calloc(1, w->answer_n);
 	w->at_once = true;
 	assert_string_equal("error the answer is too large\n", ask(w, "matrix\n"));
+}
+
+static void an_answer_in_pieces(void **state)
+{
+	struct world *w = *state;
+	int fd = say(w, "matrix\n");
+
+	await_replies(w, 1);
+	for (int i = 0; i < 3; i++) { /* longer than one that is whole may take */
+		assert_int_equal(CONTROL_PIECE_TAKEN, give_piece(w));
+		pass(w, CONTROL_PATIENCE - 1000);
+	}
+	lane_do(&w->lane, do_answer, w);
+	assert_string_equal("ok\n{\"x\":1}{\"x\":1}{\"x\":1}{\"x\":1}\n", hear(w, fd));
+}
+
+/* Nothing is piled up for who does not read. */
+static void a_piece_waits_until_the_last_one_is_read(void **state)
+{
+	struct world *w = *state;
+	size_t taken = 0;
+	int fd;
+
+	large_answer(w, 1024 * 1024);
+	fd = say(w, "matrix\n");
+	await_replies(w, 1);
+	while (give_piece(w) == CONTROL_PIECE_TAKEN)
+		taken++;
+	assert_int_equal(CONTROL_PIECE_LATER, w->how);
+	assert_true(taken < 100);
+	assert_int_equal((ssize_t)w->answer_n, recv(fd, w->got, w->answer_n, MSG_WAITALL));
+	for (int i = 0; i < 100000 && give_piece(w) == CONTROL_PIECE_LATER; i++)
+		;
+	assert_int_equal(CONTROL_PIECE_TAKEN, w->how);
+	w->answer_n = 0;
+	lane_do(&w->lane, do_answer, w);
+	hear(w, fd);
+	assert_int_equal(3 + (taken + 1) * 1024 * 1024, w->n + 1024 * 1024);
+}
+
+static void what_goes_wrong_between_pieces_cuts(void **state)
+{
+	struct world *w = *state;
+	int fd = say(w, "matrix\n");
+
+	await_replies(w, 1);
+	assert_int_equal(CONTROL_PIECE_TAKEN, give_piece(w));
+	lane_do(&w->lane, do_fail, w);
+	assert_null(strstr(hear(w, fd), "error"));
+	fd = say(w, "matrix\n");
+	await_replies(w, 1);
+	assert_int_equal(CONTROL_PIECE_TAKEN, give_piece(w));
+	pass(w, CONTROL_PATIENCE + 1000);
+	assert_null(strstr(hear(w, fd), "error"));
+	assert_int_equal(CONTROL_PIECE_LEFT, give_piece(w));
+	lane_do(&w->lane, do_answer, w);
+}
+
+static void who_leaves_between_pieces_is_noticed(void **state)
+{
+	struct world *w = *state;
+	int fd = say(w, "matrix\n");
+
+	await_replies(w, 1);
+	assert_int_equal(CONTROL_PIECE_TAKEN, give_piece(w));
+	close(fd);
+	for (int i = 0; i < 100000 && give_piece(w) == CONTROL_PIECE_TAKEN; i++)
+		;
+	assert_int_equal(CONTROL_PIECE_LEFT, w->how);
+	lane_do(&w->lane, do_answer, w);
 }
 
 static void a_failure_that_comes_later(void **state)
@@ -426,6 +515,10 @@ int main(void)
 		T(an_answer_that_comes_later),
 		T(a_large_answer_that_comes_later),
 		T(an_answer_that_is_too_large),
+		T(an_answer_in_pieces),
+		T(a_piece_waits_until_the_last_one_is_read),
+		T(what_goes_wrong_between_pieces_cuts),
+		T(who_leaves_between_pieces_is_noticed),
 		T(a_failure_that_comes_later),
 		T(a_client_that_has_left),
 		T(more_said_while_waiting),
