@@ -1,6 +1,5 @@
 #include "node/node_internal.h"
 
-#include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -278,19 +277,12 @@ static bool control_scrub(void *cookie, struct span how, struct buf *json, const
 	return n->scrub && scrub_order(n->scrub, how, json, why);
 }
 
-static void upgrade(void *cookie, struct control_reply *reply)
+static void control_upgrade(void *cookie, struct control_reply *reply)
 {
 	struct node *n = cookie;
 
-	if (n->upgrade) {
-		control_fail(reply, "another upgrade is under way");
-		return;
-	}
-	n->upgrade = reply;
-	kill(getpid(), SIGUSR2); /* the main thread takes it from there */
+	errands_upgrade(n->errands, reply);
 }
-
-/* ---- opening and closing ---- */
 
 static void control_reload(void *cookie, struct control_reply *reply)
 {
@@ -340,7 +332,7 @@ static const struct control_actions control_actions = {
 	.refresh = refresh,
 	.scrub = control_scrub,
 	.offline = control_offline,
-	.upgrade = upgrade,
+	.upgrade = control_upgrade,
 	.reload = control_reload,
 	.rotate = control_rotate,
 	.recent = show_recent_urls,
@@ -399,18 +391,9 @@ int console_open(struct node *n, char *why, size_t why_bytes)
 	return n->control ? open_admin(n, why, why_bytes) : -1;
 }
 
-void console_fail_upgrade(struct node *n, const char *why)
-{
-	if (n->upgrade)
-		control_fail(n->upgrade, why);
-	n->upgrade = NULL;
-}
-
 void console_let_go(struct node *n)
 {
-	if (n->upgrade)
-		control_answer(n->upgrade, SPAN("{}"));
-	n->upgrade = NULL;
+	errands_upgraded(n->errands);
 	errands_fail(n->errands, "another process takes this one's place; ask it");
 	control_close(&n->control);
 }

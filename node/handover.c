@@ -1,35 +1,15 @@
 #include "node/node_internal.h"
 
-#include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "node/base/check.h"
-#include "node/base/mem.h"
-
-struct upgrade_end {
-	struct node *node;
-	char why[];
-};
-
-static void on_upgrade_failed(void *arg)
-{
-	struct upgrade_end *e = arg;
-
-	console_fail_upgrade(e->node, e->why);
-	free(e);
-}
 
 void node_upgrade_failed(struct node *n, const char *why)
 {
-	size_t bytes = strlen(why) + 1;
-	struct upgrade_end *e = mem_alloc(sizeof(*e) + bytes);
-
 	CHECK(n, NODE_MAGIC);
-	e->node = n;
-	memcpy(e->why, why, bytes);
 	log_line(n->log, LOG_ERROR, "node", "%s; this process goes on", why);
-	loop_post(n->lanes[0].loop, on_upgrade_failed, e);
+	errands_upgrade_failed(n->errands, why);
 }
 
 static void on_let_go(void *arg)

@@ -96,7 +96,6 @@ struct node {
 	size_t n_ports;
 	struct access_own own;
 	struct control *control;
-	struct control_reply *upgrade; /* who has asked for one; on the first lane */
 	struct admin *admin;
 	struct inquiries *inquiries;
 	struct overview *overview;
@@ -156,8 +155,6 @@ void lane_free(struct lane *);
 /* ---- console.c: but for the opening, all of it on the first lane's loop ---- */
 
 int console_open(struct node *, char *why, size_t why_bytes);
-/* To who has asked for an upgrade. */
-void console_fail_upgrade(struct node *, const char *why);
 /* There is a successor: tells who has asked for it, and leaves the control socket to it. */
 void console_let_go(struct node *);
 void console_drain(struct node *);

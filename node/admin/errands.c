@@ -16,13 +16,16 @@
 /* Each key and each fault gets quotes and a comma. */
 #define RELOADED_BYTES (JSON_GROWTH * (ERRANDS_FAULTS_BYTES + ERRANDS_WAITING_BYTES) + 256)
 
+enum kind { RELOAD, ROTATE, UPGRADE };
+
 struct errand {
 	LIST_ENTRY(errand) entry;
 	struct errands *all;
+	enum kind kind;
 	struct control_reply *reply; /* NULL: answered, and the log's thread has it still */
-	uint64_t ticket;             /* of a reload: which; 0: a rotation */
+	uint64_t ticket;             /* of a reload: which */
 	int error;                   /* of a rotation; the log's thread writes it, and then posts */
-	const char *path;
+	const char *path;            /* of a rotation */
 };
 
 struct errands {
@@ -77,17 +80,18 @@ void errands_fail(struct errands *all, const char *why)
 		if (e->reply)
 			control_fail(e->reply, why);
 		e->reply = NULL;
-		if (e->ticket)
+		if (e->kind != ROTATE)
 			end(e);
 	}
 }
 
-static struct errand *begin(struct errands *all, struct control_reply *reply)
+static struct errand *begin(struct errands *all, enum kind kind, struct control_reply *reply)
 {
 	struct errand *e = NEW(struct errand);
 
 	CHECK(all, ERRANDS_MAGIC);
 	e->all = all;
+	e->kind = kind;
 	e->reply = reply;
 	LIST_INSERT_HEAD(&all->list, e, entry);
 	return e;
@@ -97,7 +101,7 @@ static struct errand *begin(struct errands *all, struct control_reply *reply)
 
 void errands_reload(struct errands *all, struct control_reply *reply)
 {
-	begin(all, reply)->ticket = atomic_fetch_add(&all->tickets, 1) + 1;
+	begin(all, RELOAD, reply)->ticket = atomic_fetch_add(&all->tickets, 1) + 1;
 	kill(getpid(), SIGHUP); /* after the ticket: who takes the signal sees it */
 }
 
@@ -121,7 +125,7 @@ static void on_reloaded(void *arg)
 
 	for (e = LIST_FIRST(&r->all->list); e; e = next) {
 		next = LIST_NEXT(e, entry);
-		if (!e->ticket || e->ticket > r->upto)
+		if (e->kind != RELOAD || e->ticket > r->upto)
 			continue;
 		control_answer(e->reply, span_of(r->json, r->n));
 		end(e);
@@ -212,11 +216,73 @@ static void on_reopened(void *cookie, int error)
 
 void errands_rotate(struct errands *all, struct accesslog *log, const char *path, struct control_reply *reply)
 {
-	struct errand *e = begin(all, reply);
+	struct errand *e = begin(all, ROTATE, reply);
 
 	e->path = path;
 	if (accesslog_reopen(log, on_reopened, e))
 		return;
 	control_fail(reply, "this node writes no access log");
 	end(e);
+}
+
+/* ---- upgrade ---- */
+
+/* NULL: nobody waits for one. */
+static struct errand *find_upgrade(struct errands *all)
+{
+	struct errand *e;
+
+	CHECK(all, ERRANDS_MAGIC);
+	LIST_FOREACH(e, &all->list, entry)
+	if (e->kind == UPGRADE)
+		return e;
+	return NULL;
+}
+
+void errands_upgrade(struct errands *all, struct control_reply *reply)
+{
+	if (find_upgrade(all)) {
+		control_fail(reply, "another upgrade is under way");
+		return;
+	}
+	begin(all, UPGRADE, reply);
+	kill(getpid(), SIGUSR2);
+}
+
+void errands_upgraded(struct errands *all)
+{
+	struct errand *e = find_upgrade(all);
+
+	if (!e)
+		return;
+	control_answer(e->reply, SPAN("{}"));
+	end(e);
+}
+
+struct failed {
+	struct errands *all;
+	char why[];
+};
+
+static void on_upgrade_failed(void *arg)
+{
+	struct failed *f = arg;
+	struct errand *e = find_upgrade(f->all);
+
+	if (e) {
+		control_fail(e->reply, f->why);
+		end(e);
+	}
+	free(f);
+}
+
+void errands_upgrade_failed(struct errands *all, const char *why)
+{
+	size_t n = strlen(why) + 1;
+	struct failed *f = mem_alloc(sizeof(*f) + n);
+
+	CHECK(all, ERRANDS_MAGIC);
+	f->all = all;
+	memcpy(f->why, why, n);
+	loop_post(all->loop, on_upgrade_failed, f);
 }

@@ -42,7 +42,12 @@ static void rotate(void *cookie, struct control_reply *r)
 	errands_rotate(w->errands, w->log, w->file, r);
 }
 
-static const struct control_actions actions = {.reload = reload, .rotate = rotate};
+static void upgrade(void *cookie, struct control_reply *r)
+{
+	errands_upgrade(((struct world *)cookie)->errands, r);
+}
+
+static const struct control_actions actions = {.reload = reload, .rotate = rotate, .upgrade = upgrade};
 
 static void do_open(void *arg)
 {
@@ -133,21 +138,21 @@ static bool is_silent(int fd)
 }
 
 /* The request has been taken: its signal is there. */
-static void await_signal(void)
+static void await_signal(int which)
 {
 	const struct timespec limit = {.tv_sec = GROUND_LIMIT_MS / 1000};
 	sigset_t set;
 
 	sigemptyset(&set);
-	sigaddset(&set, SIGHUP);
-	assert_int_equal(SIGHUP, sigtimedwait(&set, NULL, &limit));
+	sigaddset(&set, which);
+	assert_int_equal(which, sigtimedwait(&set, NULL, &limit));
 }
 
 static int ask_reload(struct world *w)
 {
 	int fd = say(w, "reload\n");
 
-	await_signal();
+	await_signal(SIGHUP);
 	return fd;
 }
 
@@ -263,6 +268,58 @@ static void no_log_to_rotate(void **state)
 	assert_string_equal(hear(w, say(w, "rotate\n")), "error this node writes no access log\n");
 }
 
+static int ask_upgrade(struct world *w)
+{
+	int fd = say(w, "upgrade\n");
+
+	await_signal(SIGUSR2);
+	return fd;
+}
+
+static void do_upgraded(void *arg)
+{
+	errands_upgraded(((struct world *)arg)->errands);
+}
+
+static void an_upgrade(void **state)
+{
+	struct world *w = *state;
+	int fd = ask_upgrade(w), other = ask_reload(w);
+
+	assert_string_equal(hear(w, say(w, "upgrade\n")), "error another upgrade is under way\n");
+	assert_true(is_silent(fd));
+	lane_do(&w->lane, do_upgraded, w);
+	assert_string_equal(hear(w, fd), "ok\n{}\n");
+	assert_true(is_silent(other));
+	close(other);
+	lane_do(&w->lane, do_upgraded, w); /* that nobody has asked for here */
+}
+
+static void an_upgrade_that_fails(void **state)
+{
+	struct world *w = *state;
+	int fd = ask_upgrade(w);
+
+	errands_upgrade_failed(w->errands, "no successor has come up");
+	assert_string_equal(hear(w, fd), "error no successor has come up\n");
+	errands_upgrade_failed(w->errands, "nobody asked here");
+	lane_settle(&w->lane);
+	fd = ask_upgrade(w); /* it may be asked for again */
+	lane_do(&w->lane, do_upgraded, w);
+	assert_string_equal(hear(w, fd), "ok\n{}\n");
+}
+
+static void an_upgrade_when_the_node_stops(void **state)
+{
+	struct world *w = *state;
+	int fd = ask_upgrade(w);
+
+	lane_do(&w->lane, do_fail, w);
+	assert_string_equal(hear(w, fd), "error the node stops\n");
+	errands_upgrade_failed(w->errands, "too late");
+	lane_settle(&w->lane);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -274,11 +331,15 @@ int main(void)
 		T(who_waits_when_it_ends),
 		T(a_rotation),
 		T(no_log_to_rotate),
+		T(an_upgrade),
+		T(an_upgrade_that_fails),
+		T(an_upgrade_when_the_node_stops),
 	};
 	sigset_t set;
 
 	sigemptyset(&set);
 	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGUSR2);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	return cmocka_run_group_tests_name("errands", tests, NULL, NULL);
 }
