@@ -99,13 +99,9 @@ static void show_metrics(void *cookie, struct buf *text)
 		cluster_put_metrics(n->cluster, text);
 }
 
-static void show_history(void *cookie, struct history_row *now)
+static void show_history(void *cookie, struct buf *json)
 {
-	struct node *n = cookie;
-	const struct metrics *rows[NODE_MOST_LOOPS];
-
-	rows_of(n, rows);
-	history_read(now, rows, n->n_lanes, clock_wall(&clock_system));
+	history_put(json, ((struct node *)cookie)->ledger);
 }
 
 /* ---- what else is shown ---- */

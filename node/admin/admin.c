@@ -76,10 +76,8 @@ struct admin {
 	const struct admin_actions *actions;
 	void *cookie;
 	bool draining;
-	char machine[256];   /* its host name; empty when there is none */
-	struct admin_ca *ca; /* NULL: none */
-	struct history history;
-	struct timer minute;
+	char machine[256];        /* its host name; empty when there is none */
+	struct admin_ca *ca;      /* NULL: none */
 	TAILQ_HEAD(, talk) talks; /* the one that asked last is the last */
 	unsigned n_talks;
 	struct http1_request parsed; /* during one call, like the room for the body of the answer */
@@ -141,11 +139,9 @@ static struct answer page_facts(struct admin *a, const struct url *url)
 static struct answer page_history(struct admin *a, const struct url *url)
 {
 	struct buf b = buf_over(a->room, HISTORY_MAX);
-	struct history_row now;
 
 	(void)url;
-	a->actions->history(a->cookie, &now);
-	history_put(&b, &a->history, &now);
+	a->actions->history(a->cookie, &b);
 	CHECK_THAT(!b.full);
 	return (struct answer){200, JSON, buf_span(&b), NULL};
 }
@@ -508,17 +504,6 @@ static void on_accept(void *cookie, int fd, const struct addr *peer)
 
 /* ---- life ---- */
 
-static void on_minute(void *arg)
-{
-	struct admin *a = arg;
-	struct history_row now;
-
-	CHECK(a, ADMIN_MAGIC);
-	a->actions->history(a->cookie, &now);
-	history_keep(&a->history, &now);
-	timer_set_in(&a->minute, HISTORY_EVERY);
-}
-
 struct admin_ca *admin_ca_read(const char *path, char *why, size_t why_bytes)
 {
 	struct admin_ca *ca = NEW(struct admin_ca);
@@ -564,13 +549,10 @@ struct admin *admin_open(struct loop *loop, const struct addr *at, size_t n, str
 	a->cookie = cookie;
 	a->ca = ca;
 	TAILQ_INIT(&a->talks);
-	timer_init(&a->minute, loop, on_minute, a);
 	if (gethostname(a->machine, sizeof(a->machine) - 1) < 0)
 		a->machine[0] = '\0';
 	if (listen_on(a, at, n, why, why_bytes) < 0)
 		admin_close(&a);
-	else
-		on_minute(a); /* the history begins with the node */
 	return a;
 }
 
@@ -611,7 +593,6 @@ void admin_close(struct admin **ap)
 	}
 	admin_ca_free(a->ca);
 	free(a->listeners);
-	timer_fini(&a->minute);
 	a->magic = 0;
 	free(a);
 }

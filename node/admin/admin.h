@@ -38,10 +38,10 @@ struct admin_actions {
 	bool (*peers)(void *cookie, struct buf *json);      /* at least PEERSJSON_LEAST; false: in no cluster */
 	char *(*matrix)(void *cookie, size_t *bytes);       /* to be freed by the caller; NULL: in no cluster */
 	void (*page)(void *cookie, struct page_facts *out); /* zeroed before */
-	void (*history)(void *cookie, struct history_row *now);
-	void (*recent)(void *cookie, struct buf *json);  /* RECENT_MAX */
-	void (*objects)(void *cookie, struct buf *json); /* OBJECTS_JSON_MAX */
-	const char *(*node)(void *cookie);               /* the node's name as of now; borrowed for the call */
+	void (*history)(void *cookie, struct buf *json);    /* HISTORY_MAX */
+	void (*recent)(void *cookie, struct buf *json);     /* RECENT_MAX */
+	void (*objects)(void *cookie, struct buf *json);    /* OBJECTS_JSON_MAX */
+	const char *(*node)(void *cookie);                  /* the node's name as of now; borrowed for the call */
 };
 
 /* The CA's certificate in all its forms, for /ca.crt. Reads the file: not on a loop's thread while it serves. NULL with a

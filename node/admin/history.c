@@ -1,54 +1,44 @@
 #include "node/admin/history.h"
 
-#include "node/admin/statsjson.h"
+#include "node/record/tally.h"
 
 static const struct {
 	const char *word;
 	enum metric metric;
-} columns[HISTORY_COLUMNS] = {
-#define X(id, word, metric) [HISTORY_##id] = {word, METRIC_##metric},
-	TALLY_TABLE(X) HISTORY_BYTES_TABLE(X)
+} columns[] = {
+#define X(id, word, metric) {word, METRIC_##metric},
+	TALLY_TABLE(X)
 #undef X
+		{"client_bytes", METRIC_BYTES_TO_CLIENTS},
+	{"cache_bytes", METRIC_BYTES_FROM_CACHE},
+	{"sibling_bytes", METRIC_SIBLING_BYTES},
+	{"parent_bytes", METRIC_PARENT_BYTES},
+	{"upstream_bytes", METRIC_UPSTREAM_BYTES},
 };
 
-void history_read(struct history_row *out, const struct metrics *const *rows, size_t n, wall_ms now)
-{
-	out->time = now;
-	for (size_t i = 0; i < HISTORY_COLUMNS; i++)
-		out->v[i] = statsjson_sum(rows, n, columns[i].metric);
-}
+#define N_COLUMNS (sizeof(columns) / sizeof(columns[0]))
 
-void history_keep(struct history *h, const struct history_row *row)
+static void put_row(void *cookie, wall_ms at, const struct ledger_row *r)
 {
-	h->rows[h->next] = *row;
-	h->next = (h->next + 1) % HISTORY_ROWS;
-	if (h->n < HISTORY_ROWS)
-		h->n++;
-}
+	struct buf *b = cookie;
 
-static void put_row(struct buf *b, const struct history_row *r)
-{
-	buf_putc(b, '[');
-	buf_put_i64(b, r->time);
-	for (size_t i = 0; i < HISTORY_COLUMNS; i++) {
+	if (b->p[b->n - 1] != '[')
 		buf_putc(b, ',');
-		buf_put_u64(b, r->v[i]);
+	buf_putc(b, '[');
+	buf_put_i64(b, at);
+	for (size_t i = 0; i < N_COLUMNS; i++) {
+		buf_putc(b, ',');
+		buf_put_u64(b, r->v[columns[i].metric]);
 	}
 	buf_putc(b, ']');
 }
 
-void history_put(struct buf *b, const struct history *h, const struct history_row *now)
+void history_put(struct buf *b, struct ledger *l)
 {
-	size_t oldest = (h->next + HISTORY_ROWS - h->n) % HISTORY_ROWS;
-
-	buf_printf(b, "{\"interval_s\":%d,\"columns\":[\"time\"", (int)(HISTORY_EVERY / DUR_SECOND));
-	for (size_t i = 0; i < HISTORY_COLUMNS; i++)
+	buf_printf(b, "{\"interval_s\":%d,\"columns\":[\"time\"", (int)(LEDGER_EVERY / DUR_SECOND));
+	for (size_t i = 0; i < N_COLUMNS; i++)
 		buf_printf(b, ",\"%s\"", columns[i].word);
 	buf_put(b, SPAN("],\"rows\":["));
-	for (size_t i = 0; i < h->n; i++) {
-		put_row(b, &h->rows[(oldest + i) % HISTORY_ROWS]);
-		buf_putc(b, ',');
-	}
-	put_row(b, now);
+	ledger_last_hour(l, put_row, b);
 	buf_put(b, SPAN("]}\n"));
 }

@@ -135,6 +135,23 @@ void ledger_free(struct ledger *l)
 	free(l);
 }
 
+/* ---- the last hour ---- */
+
+void ledger_last_hour(struct ledger *l, ledger_on_row_f *on_row, void *cookie)
+{
+	wall_ms wall = loop_wall(l->loop);
+	struct ledger_row now = {0};
+
+	CHECK(l, LEDGER_MAGIC);
+	read_now(l, &now);
+	for (size_t i = 0; i < l->by_minute.n; i++) {
+		const struct ledger_row *r = ring_at(&l->by_minute, i);
+
+		on_row(cookie, wall - (now.at - r->at) / 1000, r);
+	}
+	on_row(cookie, wall, &now);
+}
+
 /* ---- what has happened since ---- */
 
 static void put_disk(struct buf *b, const struct ledger_row *then, const struct ledger_row *now)

@@ -51,6 +51,10 @@ struct ledger *ledger_new(struct loop *, ledger_read_f *, void *cookie);
 /* Harmless on NULL. */
 void ledger_free(struct ledger *);
 
+/* The minutes that are kept, the oldest first, then now; `at` is when that was, by the clock on the wall as it goes now. */
+typedef void ledger_on_row_f(void *cookie, wall_ms at, const struct ledger_row *);
+void ledger_last_hour(struct ledger *, ledger_on_row_f *, void *cookie);
+
 /* The object and a line's end. False: that time is still to come. */
 bool ledger_put(struct ledger *, struct buf *, wall_ms since, const char *node);
 

@@ -1,121 +1,222 @@
+/* The last hour: a ledger whose loop has a clock of its own, that goes a minute at a time. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <cmocka.h>
 
 #include "node/admin/history.h"
+#include "tests/unit/lanes.h"
 
-#define NOW INT64_C(1795441498122)
+#define START INT64_C(1795441498122)
 
 struct world {
 	struct metrics a, b;
-	const struct metrics *v[2];
-	struct history history;
+	const struct metrics *rows[2];
+	struct clock_fake clock;
+	struct lane lane;
+	struct ledger *ledger;
+	struct timer kick;
 	char text[HISTORY_MAX + 1];
 };
+
+static void read_row(void *cookie, struct ledger_row *now)
+{
+	struct world *w = cookie;
+
+	ledger_read(now, w->rows, 2, NULL);
+}
+
+static void do_open(void *arg)
+{
+	struct world *w = arg;
+
+	w->ledger = ledger_new(w->lane.loop, read_row, w);
+}
+
+static void do_close(void *arg)
+{
+	struct world *w = arg;
+
+	ledger_free(w->ledger);
+	timer_fini(&w->kick);
+}
+
+static void on_kick(void *arg)
+{
+	(void)arg;
+}
+
+/* A hit a minute. */
+static void do_minute(void *arg)
+{
+	struct world *w = arg;
+
+	metric_add(&w->a, METRIC_HITS_MEMORY, 1);
+	clock_fake_pass(&w->clock, DUR_MINUTE);
+	timer_set(&w->kick, 1); /* long ago: the kernel does not know of our clock */
+}
+
+static void minutes(struct world *w, int n)
+{
+	for (int i = 0; i < n; i++) {
+		lane_do(&w->lane, do_minute, w);
+		lane_settle(&w->lane);
+	}
+}
 
 static int set_up(void **state)
 {
 	struct world *w = calloc(1, sizeof(*w));
 
-	w->v[0] = &w->a;
-	w->v[1] = &w->b;
+	w->rows[0] = &w->a;
+	w->rows[1] = &w->b;
+	clock_fake_init(&w->clock, START);
+	lane_start(&w->lane, 0, &w->clock.clock, 0, 0);
+	timer_init(&w->kick, w->lane.loop, on_kick, w);
+	lane_do(&w->lane, do_open, w);
 	*state = w;
 	return 0;
 }
 
 static int tear_down(void **state)
 {
-	free(*state);
+	struct world *w = *state;
+
+	lane_do(&w->lane, do_close, w);
+	lane_stop(&w->lane);
+	free(w);
 	return 0;
 }
 
-static const char *text_of(struct world *w, wall_ms now)
+static void do_put(void *arg)
 {
+	struct world *w = arg;
 	struct buf b = buf_over(w->text, HISTORY_MAX);
-	struct history_row row;
 
-	history_read(&row, w->v, 2, now);
-	history_put(&b, &w->history, &row);
+	history_put(&b, w->ledger);
 	assert_false(b.full);
 	w->text[b.n] = '\0';
+}
+
+static const char *shown(struct world *w)
+{
+	lane_do(&w->lane, do_put, w);
 	return w->text;
 }
 
-static void keep(struct world *w, wall_ms now)
+static unsigned count(const char *text, const char *part)
 {
-	struct history_row row;
-
-	history_read(&row, w->v, 2, now);
-	history_keep(&w->history, &row);
-}
-
-static size_t count(const char *text, const char *part)
-{
-	size_t n = 0;
+	unsigned n = 0;
 
 	for (const char *at = text; (at = strstr(at, part)) != NULL; at++)
 		n++;
 	return n;
 }
 
-static void without_samples_only_now(void **state)
+/* Of the i-th row, 0: the first. */
+static int64_t value(struct world *w, unsigned i, const char *column)
+{
+	const char *names = strstr(w->text, "[\"time\"") + 1, *row = strstr(w->text, "\"rows\":[") + 8;
+	char quoted[40];
+
+	snprintf(quoted, sizeof(quoted), "\"%s\"", column);
+	while (i--)
+		row = strchr(row, ']') + 2;
+	row++;
+	for (; strncmp(names, quoted, strlen(quoted)) != 0; names = strchr(names, ',') + 1) {
+		assert_true(strchr(names, ',') < strchr(names, ']'));
+		row = strchr(row, ',') + 1;
+	}
+	return strtoll(row, NULL, 10);
+}
+
+static unsigned n_rows(const struct world *w)
+{
+	return count(w->text, "[1795");
+}
+
+/* Besides the time. */
+static unsigned n_columns(const struct world *w)
+{
+	return count(w->text, "\",\"");
+}
+
+static void it_begins_with_the_node_and_ends_now(void **state)
 {
 	struct world *w = *state;
 
 	metric_add(&w->a, METRIC_HITS_MEMORY, 3);
 	metric_add(&w->b, METRIC_HITS_MEMORY, 4);
 	metric_add(&w->b, METRIC_UPSTREAM_BYTES, 9000);
-	text_of(w, NOW);
-	assert_true(span_starts(span_str(w->text), SPAN("{\"interval_s\":60,\"columns\":[\"time\",\"local_hit\",")));
-	assert_non_null(strstr(w->text, ",\"direct\","));
-	assert_non_null(strstr(w->text, "\"parent_bytes\",\"upstream_bytes\"],\"rows\":[[1795441498122,7,0,"));
+	assert_true(span_starts(span_str(shown(w)), SPAN("{\"interval_s\":60,\"columns\":[\"time\",\"local_hit\",")));
 	assert_true(span_ends(span_str(w->text), SPAN(",0,9000]]}\n")));
-	assert_int_equal(2 + 2 * HISTORY_COLUMNS, count(w->text, ","));
+	assert_int_equal(2, n_rows(w));
+	assert_int_equal(START, value(w, 0, "time"));
+	assert_int_equal(0, value(w, 0, "local_hit"));
+	assert_int_equal(0, value(w, 0, "upstream_bytes"));
+	assert_int_equal(START, value(w, 1, "time"));
+	assert_int_equal(7, value(w, 1, "local_hit"));
+	assert_int_equal(9000, value(w, 1, "upstream_bytes"));
 }
 
 static void each_source_has_its_column(void **state)
 {
+	static const struct {
+		const char *column;
+		enum metric metric;
+	} rows[] = {{"local_hit", METRIC_HITS_MEMORY},
+		    {"direct", METRIC_MISSES},
+		    {"tunnel", METRIC_TUNNELS},
+		    {"client_bytes", METRIC_BYTES_TO_CLIENTS},
+		    {"cache_bytes", METRIC_BYTES_FROM_CACHE},
+		    {"sibling_bytes", METRIC_SIBLING_BYTES},
+		    {"parent_bytes", METRIC_PARENT_BYTES},
+		    {"upstream_bytes", METRIC_UPSTREAM_BYTES}};
+	const unsigned n = sizeof(rows) / sizeof(rows[0]);
 	struct world *w = *state;
-	struct history_row row;
 
-	metric_add(&w->a, METRIC_MISSES, 5);
-	metric_add(&w->a, METRIC_TUNNELS, 6);
-	metric_add(&w->a, METRIC_PARENT_BYTES, 7);
-	history_read(&row, w->v, 2, NOW);
-	assert_int_equal(row.time, NOW);
-	assert_int_equal(row.v[HISTORY_DIRECT], 5);
-	assert_int_equal(row.v[HISTORY_TUNNEL], 6);
-	assert_int_equal(row.v[HISTORY_PARENT], 7);
-	for (size_t i = 0; i < HISTORY_COLUMNS; i++)
-		if (i != HISTORY_DIRECT && i != HISTORY_TUNNEL && i != HISTORY_PARENT)
-			assert_int_equal(row.v[i], 0);
+	for (unsigned i = 0; i < n; i++)
+		metric_add(&w->a, rows[i].metric, i + 1);
+	shown(w);
+	for (unsigned i = 0; i < n; i++)
+		assert_int_equal(i + 1, value(w, 1, rows[i].column));
+	assert_int_equal(2 * n_columns(w) - n,
+			 count(w->text, ",0")); /* all of the first row, and the others of this one */
 }
 
 static void the_oldest_comes_first_and_goes_first(void **state)
 {
 	struct world *w = *state;
-	char first[64];
 
-	for (int i = 0; i < HISTORY_ROWS; i++) {
-		keep(w, NOW + i * HISTORY_EVERY);
-		metric_add(&w->a, METRIC_HITS_MEMORY, 1);
+	minutes(w, LEDGER_MINUTES - 1);
+	shown(w);
+	assert_int_equal(LEDGER_MINUTES + 1, n_rows(w));
+	for (unsigned i = 0; i < LEDGER_MINUTES; i++) {
+		assert_int_equal(START + i * DUR_MINUTE, value(w, i, "time"));
+		assert_int_equal(i, value(w, i, "local_hit"));
 	}
-	text_of(w, NOW + HISTORY_ROWS * HISTORY_EVERY);
-	assert_int_equal(count(w->text, "[1795"), HISTORY_ROWS + 1);
-	snprintf(first, sizeof(first), "\"rows\":[[%lld,0,", (long long)NOW);
-	assert_non_null(strstr(w->text, first));
-	snprintf(first, sizeof(first), "],[%lld,60,0,", (long long)(NOW + HISTORY_ROWS * HISTORY_EVERY)); /* now */
-	assert_non_null(strstr(w->text, first));
+	minutes(w, 2);
+	shown(w);
+	assert_int_equal(LEDGER_MINUTES + 1, n_rows(w));
+	assert_int_equal(START + 2 * DUR_MINUTE, value(w, 0, "time"));
+	assert_int_equal(2, value(w, 0, "local_hit"));
+}
 
-	keep(w, NOW + HISTORY_ROWS * HISTORY_EVERY);
-	text_of(w, NOW + (HISTORY_ROWS + 1) * HISTORY_EVERY);
-	assert_int_equal(count(w->text, "[1795"), HISTORY_ROWS + 1);
-	snprintf(first, sizeof(first), "\"rows\":[[%lld,1,", (long long)(NOW + HISTORY_EVERY));
-	assert_non_null(strstr(w->text, first));
+/* What lies between two rows is a minute, whatever somebody has done to the clock on the wall. */
+static void a_clock_that_is_set(void **state)
+{
+	struct world *w = *state;
+
+	minutes(w, 5);
+	w->clock.wall_now += DUR_DAY;
+	minutes(w, 5);
+	shown(w);
+	for (unsigned i = 0; i <= 10; i++)
+		assert_int_equal(START + DUR_DAY + i * DUR_MINUTE, value(w, i, "time"));
 }
 
 static void the_largest_values_fit(void **state)
@@ -123,20 +224,22 @@ static void the_largest_values_fit(void **state)
 	struct world *w = *state;
 
 	for (int i = 0; i < METRIC_COUNT; i++)
-		metric_add(&w->a, (enum metric)i, UINT64_MAX);
-	for (int i = 0; i < HISTORY_ROWS + 3; i++)
-		keep(w, INT64_MAX);
-	text_of(w, INT64_MAX);
-	assert_int_equal(count(w->text, "18446744073709551615"), (HISTORY_ROWS + 1) * HISTORY_COLUMNS);
+		metric_set(&w->b, (enum metric)i, i == METRIC_HITS_MEMORY ? UINT64_MAX - 1000 : UINT64_MAX);
+	minutes(w, LEDGER_MINUTES + 3);
+	shown(w);
+	assert_int_equal(LEDGER_MINUTES + 1, n_rows(w));
+	assert_int_equal((LEDGER_MINUTES + 1) * n_columns(w), count(w->text, ",1844674407370955"));
 }
 
 int main(void)
 {
+#define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(without_samples_only_now, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(each_source_has_its_column, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(the_oldest_comes_first_and_goes_first, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(the_largest_values_fit, set_up, tear_down),
+		T(it_begins_with_the_node_and_ends_now),
+		T(each_source_has_its_column),
+		T(the_oldest_comes_first_and_goes_first),
+		T(a_clock_that_is_set),
+		T(the_largest_values_fit),
 	};
 
 	return cmocka_run_group_tests_name("history", tests, NULL, NULL);
