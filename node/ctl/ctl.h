@@ -49,6 +49,14 @@ bool ctl_flag(struct ctl_args *, const char *name);
 int ctl_option(struct ctl_args *, const char *name, const char **value);
 /* The options that every command knows: -c, --state, --json. 1, 0, -1 as above. */
 int ctl_common_option(struct ctl *, struct ctl_args *);
+/* What a command is about, a word that is no option, but may be "-". 1 taken, 0: an option, or *value is there already. */
+int ctl_operand(struct ctl_args *, const char **value);
+
+/* One step over the next words, into what the command wants to know: 1, 0, -1 as above. */
+typedef int ctl_take_f(void *wish, struct ctl_args *);
+/* All words of a command: the options that every command knows, and what `take` knows (NULL: nothing more). CTL_OK, or CTL_USAGE after
+ * saying what is wrong. */
+int ctl_read_words(struct ctl *, struct ctl_args *, const char *command, ctl_take_f *take, void *wish);
 #define CTL_DAYS_MAX 36500
 /* What --days said, NULL: the fallback; -1: no number from 1 to CTL_DAYS_MAX. */
 int ctl_days(const char *text, int fallback);

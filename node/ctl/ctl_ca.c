@@ -179,15 +179,10 @@ static int ca_show(struct ctl *c, struct ctl_args *a)
 {
 	char why[CA_WHY_BYTES];
 	struct ca_about about;
-	int code;
+	int code = ctl_read_words(c, a, "ca show", NULL, NULL);
 
-	while (a->at < a->n) {
-		int taken = ctl_common_option(c, a);
-
-		if (taken <= 0)
-			return taken ? CTL_USAGE : ctl_unknown("ca show", a);
-	}
-	code = ctl_load(c);
+	if (code == CTL_OK)
+		code = ctl_load(c);
 	if (code != CTL_OK)
 		return code;
 	if (ca_describe(c->ca_cert, &about, why, sizeof(why)) != 0) {

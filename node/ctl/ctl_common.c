@@ -94,6 +94,30 @@ int ctl_common_option(struct ctl *c, struct ctl_args *a)
 	return taken ? taken : ctl_option(a, "--state", &c->state_opt);
 }
 
+int ctl_operand(struct ctl_args *a, const char **value)
+{
+	const char *word = a->v[a->at];
+
+	if (*value || (word[0] == '-' && word[1]))
+		return 0;
+	*value = word;
+	a->at++;
+	return 1;
+}
+
+int ctl_read_words(struct ctl *c, struct ctl_args *a, const char *command, ctl_take_f *take, void *wish)
+{
+	while (a->at < a->n) {
+		int taken = ctl_common_option(c, a);
+
+		if (!taken && take)
+			taken = take(wish, a);
+		if (taken <= 0)
+			return taken ? CTL_USAGE : ctl_unknown(command, a);
+	}
+	return CTL_OK;
+}
+
 int ctl_days(const char *text, int fallback)
 {
 	uint64_t days;
@@ -190,20 +214,16 @@ int ctl_finish(void)
 	return CTL_FAILED;
 }
 
+static int take_operand(void *wish, struct ctl_args *a)
+{
+	return ctl_operand(a, wish);
+}
+
 int ctl_read_url(struct ctl *c, struct ctl_args *a, const char *command, const char **url)
 {
 	*url = NULL;
-	while (a->at < a->n) {
-		int taken = ctl_common_option(c, a);
-
-		if (taken < 0)
-			return CTL_USAGE;
-		if (taken)
-			continue;
-		if (*url || a->v[a->at][0] == '-')
-			return ctl_unknown(command, a);
-		*url = a->v[a->at++];
-	}
+	if (ctl_read_words(c, a, command, take_operand, url) != CTL_OK)
+		return CTL_USAGE;
 	if (*url && ctl_is_url(*url))
 		return CTL_OK;
 	ctl_say("%s needs a URL, http or https, percent-encoded: https://registry.test/left-pad", command);

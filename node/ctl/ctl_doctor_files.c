@@ -162,6 +162,28 @@ static void look_at_setting(struct ctl_doctor *d, const char *path, const struct
 	free(title);
 }
 
+/* The setting of this program; NULL: nothing that we look for. */
+static const struct key *find_key(const char *program, struct span name)
+{
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+		if (strcmp(keys[i].program, program) == 0 && same_name(name, keys[i].name))
+			return &keys[i];
+	return NULL;
+}
+
+/* One that may be none of those that we look for. */
+static void look_at(struct ctl_doctor *d, const char *path, const char *program, struct span name, struct span value)
+{
+	const struct key *key = find_key(program, name);
+	char *text;
+
+	if (!key)
+		return;
+	text = span_dup(value);
+	look_at_setting(d, path, key, text);
+	free(text);
+}
+
 /* ---- files ---- */
 
 static struct span unquoted(struct span s)
@@ -212,15 +234,6 @@ static char *place_path(const char *path)
 	return out;
 }
 
-/* The setting of this program; NULL: nothing that we look for. */
-static const struct key *find_key(const char *program, struct span name)
-{
-	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
-		if (strcmp(keys[i].program, program) == 0 && same_name(name, keys[i].name))
-			return &keys[i];
-	return NULL;
-}
-
 static void look_at_file(struct ctl_doctor *d, const char *path, const char *program)
 {
 	FILE *f = fopen(path, "re");
@@ -231,22 +244,14 @@ static void look_at_file(struct ctl_doctor *d, const char *path, const char *pro
 	if (!f)
 		return;
 	for (int lines = 0; lines < LINES_MOST && (n = getline(&line, &cap, f)) > 0; lines++) {
-		const struct key *key;
 		struct span name, value;
-		char *text;
 
 		if (line[n - 1] == '\n')
 			n--;
 		if (n > 0 && line[n - 1] == '\r')
 			n--;
-		if (!take_apart(span_of(line, (size_t)n), &name, &value))
-			continue;
-		key = find_key(program, name);
-		if (!key)
-			continue;
-		text = span_dup(value);
-		look_at_setting(d, path, key, text);
-		free(text);
+		if (take_apart(span_of(line, (size_t)n), &name, &value))
+			look_at(d, path, program, name, value);
 	}
 	free(line);
 	fclose(f);
@@ -268,18 +273,12 @@ static void look_at_git_line(struct ctl_doctor *d, struct span line)
 {
 	size_t at = span_find(line, ' ');
 	struct span name = span_upto(line, at), last = name;
-	const struct key *key;
-	char *value, *where;
+	char *where;
 
 	for (size_t dot; (dot = span_find(last, '.')) < last.n;)
 		last = span_from(last, dot + 1);
-	key = find_key("git", last);
-	if (!key)
-		return;
-	value = span_dup(span_from(line, at + 1));
-	where = ctl_text("%.*s", SPAN_ARG(name));
-	look_at_setting(d, where, key, value);
-	free(value);
+	where = span_dup(name);
+	look_at(d, where, "git", last, span_from(line, at + 1));
 	free(where);
 }
 

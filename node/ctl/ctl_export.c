@@ -257,34 +257,34 @@ static int take_aim(struct ctl_args *a, char **request)
 	return 1;
 }
 
+struct wish {
+	const char *path, *proxy;
+	char *request;
+};
+
+static int take_word(void *wish, struct ctl_args *a)
+{
+	struct wish *w = wish;
+	int taken = ctl_option(a, "--proxy", &w->proxy);
+
+	if (!taken)
+		taken = take_aim(a, &w->request);
+	return taken ? taken : ctl_operand(a, &w->path);
+}
+
 int ctl_export(struct ctl *c, struct ctl_args *a)
 {
-	const char *path = NULL, *proxy = NULL;
-	char *request = NULL;
-	int code = CTL_OK;
+	struct wish w = {0};
+	int code = ctl_read_words(c, a, "export", take_word, &w);
 
-	while (a->at < a->n && code == CTL_OK) {
-		int taken = ctl_common_option(c, a);
-
-		if (!taken)
-			taken = ctl_option(a, "--proxy", &proxy);
-		if (!taken)
-			taken = take_aim(a, &request);
-		if (taken < 0)
-			code = CTL_USAGE;
-		else if (!taken && (path || (a->v[a->at][0] == '-' && a->v[a->at][1])))
-			code = ctl_unknown("export", a);
-		else if (!taken)
-			path = a->v[a->at++];
-	}
-	if (code != CTL_OK || !path || !request) {
+	if (code != CTL_OK || !w.path || !w.request) {
+		code = CTL_USAGE;
 		ctl_say("export needs a file (or -), and one of --host HOST, --prefix URL, --class CLASS, --all");
-		free(request);
-		return CTL_USAGE;
 	}
-	code = ctl_load(c);
 	if (code == CTL_OK)
-		code = export(c, request, proxy, path);
-	free(request);
+		code = ctl_load(c);
+	if (code == CTL_OK)
+		code = export(c, w.request, w.proxy, w.path);
+	free(w.request);
 	return code;
 }

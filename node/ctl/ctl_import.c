@@ -167,14 +167,19 @@ static int bring_archive(const struct ctl *c, struct importing *m)
 	return ctl_finish() == CTL_OK ? code : CTL_FAILED;
 }
 
-static int import(const struct ctl *c, const char *path, bool dry)
+struct wish {
+	const char *path;
+	bool dry;
+};
+
+static int import(const struct ctl *c, const struct wish *w)
 {
-	struct importing m = {.control = c->control, .tty = isatty(STDERR_FILENO) && !c->json, .dry = dry};
+	struct importing m = {.control = c->control, .tty = isatty(STDERR_FILENO) && !c->json, .dry = w->dry};
 	char why[CTL_ARCHIVE_WHY_BYTES];
 	struct ctl_spool spool;
 	int code = CTL_FAILED;
 
-	if (!ctl_spool_open(&spool, path))
+	if (!ctl_spool_open(&spool, w->path))
 		return CTL_FAILED;
 	m.fd = spool.fd;
 	if (ctl_archive_check(spool.fd, &m.archive, why))
@@ -188,31 +193,26 @@ static int import(const struct ctl *c, const char *path, bool dry)
 
 /* ---- the command ---- */
 
+static int take(void *wish, struct ctl_args *a)
+{
+	struct wish *w = wish;
+
+	if (ctl_flag(a, "--dry-run"))
+		return w->dry = true;
+	return ctl_operand(a, &w->path);
+}
+
 int ctl_import(struct ctl *c, struct ctl_args *a)
 {
-	const char *path = NULL;
-	bool dry = false;
-	int code;
+	struct wish w = {0};
+	int code = ctl_read_words(c, a, "import", take, &w);
 
-	while (a->at < a->n) {
-		int taken = ctl_common_option(c, a);
-
-		if (taken < 0)
-			return CTL_USAGE;
-		if (taken)
-			continue;
-		if (ctl_flag(a, "--dry-run")) {
-			dry = true;
-			continue;
-		}
-		if (path || (a->v[a->at][0] == '-' && a->v[a->at][1]))
-			return ctl_unknown("import", a);
-		path = a->v[a->at++];
-	}
-	if (!path) {
+	if (code != CTL_OK)
+		return code;
+	if (!w.path) {
 		ctl_say("import needs an archive that export has written, or - for standard input");
 		return CTL_USAGE;
 	}
 	code = ctl_load(c);
-	return code == CTL_OK ? import(c, path, dry) : code;
+	return code == CTL_OK ? import(c, &w) : code;
 }

@@ -11,21 +11,9 @@ static bool is_known(const char *how)
 	return strcmp(how, "on") == 0 || strcmp(how, "off") == 0 || strcmp(how, "config") == 0;
 }
 
-static int read_how(struct ctl *c, struct ctl_args *a, const char **how)
+static int take(void *how, struct ctl_args *a)
 {
-	*how = NULL;
-	while (a->at < a->n) {
-		int taken = ctl_common_option(c, a);
-
-		if (taken < 0)
-			return CTL_USAGE;
-		if (taken)
-			continue;
-		if (*how || !is_known(a->v[a->at]))
-			return ctl_unknown("offline", a);
-		*how = a->v[a->at++];
-	}
-	return CTL_OK;
+	return is_known(a->v[a->at]) ? ctl_operand(a, how) : 0;
 }
 
 static int print_state(const char *json)
@@ -46,9 +34,9 @@ static int print_state(const char *json)
 
 int ctl_offline(struct ctl *c, struct ctl_args *a)
 {
-	const char *how;
+	const char *how = NULL;
 	char *request, *json;
-	int code = read_how(c, a, &how);
+	int code = ctl_read_words(c, a, "offline", take, &how);
 
 	if (code == CTL_OK)
 		code = ctl_load(c);

@@ -468,32 +468,28 @@ static int show_once(const struct ctl *c, const struct wish *w)
 	return good ? ctl_finish() : CTL_FAILED;
 }
 
+static int take(void *wish, struct ctl_args *a)
+{
+	struct wish *w = wish;
+
+	if (ctl_flag(a, "--watch"))
+		return w->watch = true;
+	if (ctl_flag(a, "--wide"))
+		return w->wide = true;
+	return ctl_flag(a, "--matrix") ? w->matrix = true : 0;
+}
+
 int ctl_peers(struct ctl *c, struct ctl_args *a)
 {
 	struct wish w = {0};
-	int code;
+	int code = ctl_read_words(c, a, "peers", take, &w);
 
-	while (a->at < a->n) {
-		int taken = ctl_common_option(c, a);
-
-		if (taken < 0)
-			return CTL_USAGE;
-		if (taken)
-			continue;
-		if (ctl_flag(a, "--watch"))
-			w.watch = true;
-		else if (ctl_flag(a, "--matrix"))
-			w.matrix = true;
-		else if (ctl_flag(a, "--wide"))
-			w.wide = true;
-		else
-			return ctl_unknown("peers", a);
-	}
-	if (w.matrix && w.wide) {
+	if (code == CTL_OK && w.matrix && w.wide) {
 		ctl_say("--wide is for what one node sees, not for --matrix");
-		return CTL_USAGE;
+		code = CTL_USAGE;
 	}
-	code = ctl_load(c);
+	if (code == CTL_OK)
+		code = ctl_load(c);
 	if (code == CTL_OK)
 		code = show_once(c, &w);
 	while (code == CTL_OK && w.watch) {

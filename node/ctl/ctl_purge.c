@@ -162,26 +162,23 @@ static int check(const struct wish *w)
 	return CTL_USAGE;
 }
 
+static int take(void *wish, struct ctl_args *a)
+{
+	struct wish *w = wish;
+	int taken = take_kind(w, a);
+
+	if (!taken)
+		taken = take_how(w, a);
+	if (!taken)
+		taken = take_flag(w, a);
+	return taken ? taken : ctl_operand(a, &w->value);
+}
+
 static int read_wish(struct ctl *c, struct ctl_args *a, struct wish *w)
 {
-	while (a->at < a->n) {
-		int taken = ctl_common_option(c, a);
+	int code = ctl_read_words(c, a, "purge", take, w);
 
-		if (!taken)
-			taken = take_kind(w, a);
-		if (!taken)
-			taken = take_how(w, a);
-		if (!taken)
-			taken = take_flag(w, a);
-		if (taken < 0)
-			return CTL_USAGE;
-		if (taken)
-			continue;
-		if (w->value || a->v[a->at][0] == '-')
-			return ctl_unknown("purge", a);
-		w->value = a->v[a->at++];
-	}
-	return check(w);
+	return code == CTL_OK ? check(w) : code;
 }
 
 static char *request_of(const struct wish *w)

@@ -10,18 +10,6 @@
 #define PIECE_BYTES 8192
 #define FILE_BYTES 4100
 
-/* Nothing but the options that all have. */
-static int read_options(struct ctl *c, struct ctl_args *a, const char *command)
-{
-	while (a->at < a->n) {
-		int taken = ctl_common_option(c, a);
-
-		if (taken <= 0)
-			return taken ? CTL_USAGE : ctl_unknown(command, a);
-	}
-	return CTL_OK;
-}
-
 /* The answer, on the heap, good JSON. */
 static int ask(const struct ctl *c, const char *command, char **json)
 {
@@ -63,7 +51,7 @@ static void print_reloaded(struct span json)
 int ctl_reload(struct ctl *c, struct ctl_args *a)
 {
 	char *json;
-	int code = read_options(c, a, "reload"), printed;
+	int code = ctl_read_words(c, a, "reload", NULL, NULL), printed;
 	bool in_force;
 
 	if (code != CTL_OK)
@@ -89,7 +77,7 @@ int ctl_reload(struct ctl *c, struct ctl_args *a)
 int ctl_rotate(struct ctl *c, struct ctl_args *a)
 {
 	char *json, file[FILE_BYTES];
-	int code = read_options(c, a, "rotate");
+	int code = ctl_read_words(c, a, "rotate", NULL, NULL);
 
 	if (code == CTL_OK)
 		code = ctl_load(c);

@@ -164,12 +164,13 @@ static int look(const struct ctl *c, const struct wish *w)
 	return code;
 }
 
-static int take(struct wish *w, struct ctl_args *a)
+static int take(void *wish, struct ctl_args *a)
 {
 	static const struct {
 		const char *option;
 		enum action action;
 	} actions[] = {{"--status", STATUS}, {"--stop", STOP}, {"--no-wait", LEAVE}};
+	struct wish *w = wish;
 	int taken = ctl_option(a, "--rate", &w->rate);
 
 	for (size_t i = 0; taken == 0 && i < sizeof(actions) / sizeof(actions[0]); i++)
@@ -183,18 +184,10 @@ static int take(struct wish *w, struct ctl_args *a)
 int ctl_scrub(struct ctl *c, struct ctl_args *a)
 {
 	struct wish w = {.action = WATCH};
-	int code;
+	int code = ctl_read_words(c, a, "scrub", take, &w);
 
-	while (a->at < a->n) {
-		int taken = ctl_common_option(c, a);
-
-		if (!taken)
-			taken = take(&w, a);
-		if (taken < 0)
-			return CTL_USAGE;
-		if (!taken)
-			return ctl_unknown("scrub", a);
-	}
+	if (code != CTL_OK)
+		return code;
 	if (w.rate && !read_rate(w.rate, &w.bytes)) {
 		ctl_say("--rate wants bytes a second: 20MB, or 0 for as fast as it goes");
 		return CTL_USAGE;

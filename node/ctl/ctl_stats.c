@@ -118,20 +118,19 @@ static void warn_of_limit(const char *json)
 		ctl_say("counted since %s only: no more than a week is kept", since);
 }
 
+static int take(void *since, struct ctl_args *a)
+{
+	return ctl_option(a, "--since", since);
+}
+
 /* *request: on the heap. */
 static int read_request(struct ctl *c, struct ctl_args *a, char **request)
 {
 	const char *since = NULL;
 	wall_ms at;
 
-	while (a->at < a->n) {
-		int taken = ctl_common_option(c, a);
-
-		if (!taken)
-			taken = ctl_option(a, "--since", &since);
-		if (taken <= 0)
-			return taken ? CTL_USAGE : ctl_unknown("stats", a);
-	}
+	if (ctl_read_words(c, a, "stats", take, &since) != CTL_OK)
+		return CTL_USAGE;
 	if (since && ctl_when_option("--since", since, &at) < 0)
 		return CTL_USAGE;
 	*request = since ? ctl_text("since %lld", (long long)at) : ctl_text("stats");

@@ -332,26 +332,21 @@ static int once(const struct ctl *c, const struct sample *now)
 	return ctl_finish();
 }
 
+static int take(void *wants_once, struct ctl_args *a)
+{
+	return ctl_flag(a, "--once") ? *(bool *)wants_once = true : 0;
+}
+
 int ctl_top(struct ctl *c, struct ctl_args *a)
 {
 	struct ctl_screen *screen = NULL;
 	struct sample now;
 	bool wants_once = false;
 	char *json;
-	int code;
+	int code = ctl_read_words(c, a, "top", take, &wants_once);
 
-	while (a->at < a->n) {
-		int taken = ctl_common_option(c, a);
-
-		if (taken < 0)
-			return CTL_USAGE;
-		if (taken)
-			continue;
-		if (!ctl_flag(a, "--once"))
-			return ctl_unknown("top", a);
-		wants_once = true;
-	}
-	code = ctl_load(c);
+	if (code == CTL_OK)
+		code = ctl_load(c);
 	if (code == CTL_OK)
 		code = ctl_control_ask(c->control, "stats", &json); /* says why, if nobody is there to begin with */
 	if (code != CTL_OK)

@@ -41,17 +41,10 @@ int ctl_upgrade(struct ctl *c, struct ctl_args *a)
 {
 	char *json;
 	long old;
-	int code;
+	int code = ctl_read_words(c, a, "upgrade", NULL, NULL);
 
-	while (a->at < a->n) {
-		int taken = ctl_common_option(c, a);
-
-		if (taken < 0)
-			return CTL_USAGE;
-		if (!taken)
-			return ctl_unknown("upgrade", a);
-	}
-	code = ctl_load(c);
+	if (code == CTL_OK)
+		code = ctl_load(c);
 	if (code != CTL_OK)
 		return code;
 	old = ctl_control_pid(c->control);

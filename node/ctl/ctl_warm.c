@@ -244,32 +244,32 @@ static bool read_jobs(const char *text, unsigned *out)
 	return true;
 }
 
+struct wish {
+	const char *path, *jobs, *host;
+};
+
+static int take(void *wish, struct ctl_args *a)
+{
+	struct wish *w = wish;
+	int taken = ctl_option(a, "--jobs", &w->jobs);
+
+	if (!taken)
+		taken = ctl_option(a, "--host", &w->host);
+	return taken ? taken : ctl_operand(a, &w->path);
+}
+
 int ctl_warm(struct ctl *c, struct ctl_args *a)
 {
-	const char *path = NULL, *jobs_text = NULL;
-	const char *host = NULL;
+	struct wish w = {0};
 	unsigned jobs = JOBS;
-	int code;
+	int code = ctl_read_words(c, a, "warm", take, &w);
 
-	while (a->at < a->n) {
-		int taken = ctl_common_option(c, a);
-
-		if (!taken)
-			taken = ctl_option(a, "--jobs", &jobs_text);
-		if (!taken)
-			taken = ctl_option(a, "--host", &host);
-		if (taken < 0)
-			return CTL_USAGE;
-		if (taken)
-			continue;
-		if (path || a->v[a->at][0] == '-')
-			return ctl_unknown("warm", a);
-		path = a->v[a->at++];
-	}
-	if (!path || !read_jobs(jobs_text, &jobs)) {
-		ctl_say(path ? "--jobs wants a number from 1 to 64" : "warm needs a lock file: package-lock.json");
+	if (code != CTL_OK)
+		return code;
+	if (!w.path || !read_jobs(w.jobs, &jobs)) {
+		ctl_say(w.path ? "--jobs wants a number from 1 to 64" : "warm needs a lock file: package-lock.json");
 		return CTL_USAGE;
 	}
 	code = ctl_load(c);
-	return code == CTL_OK ? warm(c, host, path, jobs) : code;
+	return code == CTL_OK ? warm(c, w.host, w.path, jobs) : code;
 }
