@@ -94,8 +94,7 @@ static inline void engine_lane_start(struct engine *g, unsigned i, X509_STORE *r
 
 	if (delay_us)
 		loop_delay_posts(loop, delay_us, seed);
-	l->metrics = aligned_alloc(64, sizeof(*l->metrics));
-	memset(l->metrics, 0, sizeof(*l->metrics));
+	l->metrics = metrics_new();
 	LIST_INIT(&l->flights);
 	l->dns = dns_new(loop);
 	l->tls = tlsctx_new(roots);
