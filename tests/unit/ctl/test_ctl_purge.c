@@ -1,7 +1,9 @@
 /* purge, refresh, scrub, peers and explain as their users say them: what goes over the control socket, and the exit codes. */
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -320,17 +322,36 @@ static void scrubs(void **state)
 	assert_int_equal(CTL_FAILED, run(p, ctl_scrub, WORDS("--stop"), "error no scrub runs\n"));
 }
 
+static void on_nudge(int signal)
+{
+	(void)signal;
+}
+
+/* Cuts its pauses short until it asks again. */
+static void nudge(const struct place *p, pid_t child)
+{
+	struct pollfd door = {.fd = p->listener, .events = POLLIN};
+
+	while (poll(&door, 1, 10) == 0)
+		kill(child, SIGUSR1);
+}
+
 /* It is redrawn until the daemon is gone. */
 static void watching(void **state)
 {
 	struct place *p = *state;
 	const char *answer = "ok\n{\"node\":\"edge1\",\"cluster\":\"c\",\"peers\":[],\"parents\":[]}\n";
+	const struct sigaction nudged = {.sa_handler = on_nudge, .sa_flags = SA_RESTART};
 	int out, status;
-	pid_t child = start(p, ctl_peers, WORDS("--watch"), &out);
+	pid_t child;
 
+	sigaction(SIGUSR1, &nudged, NULL);
+	child = start(p, ctl_peers, WORDS("--watch"), &out);
 	fcntl(p->listener, F_SETFL, 0);
 	serve(p, answer);
+	nudge(p, child);
 	serve(p, answer);
+	nudge(p, child);
 	serve(p, "error gone\n");
 	while (read(out, p->said, sizeof(p->said)) > 0)
 		;
