@@ -83,7 +83,7 @@ POLICY   := $(BUILD)/bench/policy/policy $(BUILD)/bench/policy/generate
 # ---- to be called ---------------------------------------------------------------------------------------------------
 
 .PHONY: all help deps run test check-asan check-tsan lint lint-format lint-scripts fmt fuzz play bench live install clean
-.PHONY: man completion deb check-package ansible-check fleet
+.PHONY: man completion deb check-package ansible-check fleet fleet-short
 .PHONY: tests run-tests fuzz-programs bench-programs bench-cluster bench-queries bench-policy policy-programs
 
 all: $(LIB) $(PROGRAMS) ## build/pmcached and build/pmcachectl
@@ -191,14 +191,19 @@ check-package: deb ## lintian, then install, run, use and purge the package in a
 	@tests/package/run $(BUILD)/pmcache_$(VERSION)_$$(dpkg --print-architecture).deb
 
 ansible-check: deb ## the Ansible collection: lint, argument specs, and real machines (root; about 12 minutes)
-	@tests/tools/deps ansible
+	@tests/tools/deps machines ansible
 	@+$(MAKE) all
 	@PMC_BUILD=$(BUILD) tests/ansible/run
 
 fleet: deb ## two edges, a parent and an origin as booted machines: install, update, rotate under load (root; about 17 minutes)
-	@tests/tools/deps ansible
+	@tests/tools/deps machines
 	@+$(MAKE) all
 	@PMC_BUILD=$(BUILD) tests/fleet/run
+
+fleet-short: deb ## the beginning of that, in a few minutes, as CI does it (root)
+	@tests/tools/deps machines
+	@+$(MAKE) all
+	@PMC_BUILD=$(BUILD) tests/fleet/run short
 
 deps: ## only install what is missing to build and test
 	@tests/tools/deps build test
