@@ -13,7 +13,7 @@
 
 #define SYSTEM_STATE "/var/lib/pmcache"
 
-static char *text_of(const char *fmt, va_list args)
+__attribute__((format(printf, 1, 0))) static char *text_of(const char *fmt, va_list args)
 {
 	va_list again;
 	char *text;
