@@ -132,7 +132,7 @@ def test_a_flipped_byte_is_never_served(make):
     r = edge.get(o.url(TGZ))
     assert r.status == 200 and r.body == body, "fetched again within the same request"
     assert len(o.requests_seen) == 2
-    assert list((edge.state / "cache" / "quarantine").iterdir())
+    eventually("it is put aside", lambda: list((edge.state / "cache" / "quarantine").iterdir()))
 
 
 def test_files_deleted_under_it_are_misses(make):

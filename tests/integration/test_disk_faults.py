@@ -192,7 +192,7 @@ def test_a_flipped_byte_never_goes_out(make, body, restarted):
             r = edge.get(o.url(path))
             assert r.body == body and o.count(path) == 2
     assert of_disk(edge)["quarantined"] >= 1
-    assert (edge.state / "cache" / "quarantine").iterdir()
+    eventually("they are put aside", lambda: list((edge.state / "cache" / "quarantine").iterdir()))
 
 
 def test_files_deleted_under_it(make, body):
