@@ -197,6 +197,7 @@ static void on_due(void *arg)
 {
 	struct peer_desk *d = arg;
 
+	udp_receive(d->udp); /* answers may be there already, and only wait for this loop */
 	peer_set_tick(d->set, loop_now(d->loop));
 	peer_desk_stir(d);
 }

@@ -221,11 +221,8 @@ static int receive_batch(struct udp *u)
 	return n;
 }
 
-static void on_readable(void *cookie, unsigned events)
+void udp_receive(struct udp *u)
 {
-	struct udp *u = cookie;
-
-	(void)events;
 	CHECK(u, UDP_MAGIC);
 	for (int turn = 0; turn < READS_A_TURN; turn++) {
 		int n = receive_batch(u);
@@ -245,6 +242,12 @@ static void on_readable(void *cookie, unsigned events)
 		if (n < BATCH)
 			return; /* empty, or an error of the network that concerns a datagram sent before */
 	}
+}
+
+static void on_readable(void *cookie, unsigned events)
+{
+	(void)events;
+	udp_receive(cookie);
 }
 
 /* ---- sending ---- */

@@ -19,6 +19,9 @@ typedef void udp_on_datagram_f(void *cookie, const struct addr *from, struct spa
 
 /* One socket for the address, IPv6 without IPv4 (as listeners are). NULL with a sentence in err: "... the UDP port is taken by ...". */
 struct udp *udp_open(struct loop *, const struct addr *, udp_on_datagram_f *, void *cookie, char *err, size_t err_cap);
+/* Reads at once what has come; calls back from inside. For who is about to give up waiting for a datagram: this loop may have been too busy
+ * to read it. Not from inside a callback. */
+void udp_receive(struct udp *);
 /* At most UDP_MAX_BYTES, copied. Never calls back. Too long for the way, no route, another family: lost as any other. */
 void udp_send(struct udp *, const struct addr *to, struct span datagram);
 /* Sends now what is collected: before the process ends. */

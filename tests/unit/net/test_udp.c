@@ -107,6 +107,24 @@ static void many_go_in_one_turn(void **state)
 	}
 }
 
+/* The loop does not run: what has come is read all the same, and once. */
+static void what_has_come_can_be_read_at_once(void **state)
+{
+	struct post_office *p = *state;
+
+	open_at(p, "127.0.0.1");
+	udp_receive(p->u[1]);
+	assert_int_equal(p->n, 0);
+	udp_send(p->u[0], &p->at[1], SPAN("one"));
+	udp_send(p->u[0], &p->at[1], SPAN("two"));
+	udp_flush(p->u[0]);
+	udp_receive(p->u[1]);
+	assert_int_equal(p->n, 2);
+	assert_string_equal(p->last, "two");
+	udp_receive(p->u[1]);
+	assert_int_equal(p->n, 2);
+}
+
 static void an_answer_from_inside(void **state)
 {
 	struct post_office *p = *state;
@@ -241,6 +259,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(many_go_in_one_turn, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_has_come_can_be_read_at_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_answer_from_inside, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_cannot_go_is_lost_alone, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_kernel_says_when, setup, teardown),
