@@ -2,7 +2,7 @@
 
 import pytest
 
-from lab import Reply, blob, eventually
+from lab import Reply, blob, eventually, steady
 from lab.cluster import IMMUTABLE, again_if_late
 
 HOMES = {"cluster": {"lookup": "home"}}
@@ -53,6 +53,7 @@ def wait_till_wanted(edge, make):
         assert edge.ctl("purge", url).returncode == 0
         return told(edge) > before
     eventually("a purge is told", is_told)
+    steady("and what was purged last", lambda: told(edge), quiet=1.5)
 
 
 @again_if_late

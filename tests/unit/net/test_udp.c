@@ -194,7 +194,7 @@ static void the_kernel_says_when(void **state)
 		; /* the loop is busy */
 	expect(p, 1);
 	assert_string_equal(p->last, "early");
-	assert_true(p->received <= came_by + 1000); /* the two clocks are read one after the other */
+	assert_true(p->received <= came_by + 10000); /* not when it was read; two clocks are read one after the other */
 	close(fd);
 }
 
