@@ -53,13 +53,16 @@ void head_set_digest(struct head *h, const uint8_t digest[HEAD_DIGEST_BYTES])
 	h->has_digest = true;
 }
 
+#define HEAD_BEHIND_COUNT offsetof(struct head, status) /* what comes before is the count of references */
+
 struct head *head_with_terms(const struct head *old, const struct fresh_terms *terms)
 {
 	size_t text = (size_t)old->n + old->phrase_n + old->vary_n + old->url_n;
 	size_t bytes = sizeof(*old) + text + (old->has_room ? HEAD_DIGEST_BYTES : 0);
 	struct head *h = mem_alloc(bytes);
 
-	memcpy((void *)h, (const void *)old, bytes);
+	/* All but the references, which others take and give back meanwhile. */
+	memcpy((char *)h + HEAD_BEHIND_COUNT, (const char *)old + HEAD_BEHIND_COUNT, bytes - HEAD_BEHIND_COUNT);
 	atomic_init(&h->refs, 1);
 	h->terms = *terms;
 	return h;
