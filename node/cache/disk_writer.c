@@ -441,7 +441,6 @@ static void drop_written(struct disk_writer *w)
 }
 
 static void start_job(struct disk_writer *w);
-static void start_job_if_worth(struct disk_writer *w);
 
 static void on_written(void *arg)
 {
@@ -461,7 +460,7 @@ static void on_written(void *arg)
 	count_buffered(w->w.disk, 0, w->upto - w->written);
 	w->written = w->upto;
 	drop_written(w);
-	start_job_if_worth(w);
+	start_job(w);
 	w->on.written(w->cookie, w->written);
 }
 
@@ -470,11 +469,17 @@ static void on_loop_gone(void *arg)
 	release(arg);
 }
 
+/* Is there enough to write, or does somebody wait for what there is? */
+static bool job_is_due(const struct disk_writer *w)
+{
+	return w->ended || w->written < w->flush_to || w->given - w->written >= JOB_BYTES;
+}
+
 static void start_job(struct disk_writer *w)
 {
 	struct disk *d = w->w.disk;
 
-	if (w->running || w->failed || (w->given == w->written && !w->ended))
+	if (w->running || w->failed || !job_is_due(w))
 		return;
 	take_spans(w);
 	w->is_last = w->ended;
@@ -491,12 +496,6 @@ static void start_job(struct disk_writer *w)
 	d->counts.dropped_busy++;
 	disk__unlock(d);
 	fail_soon(w);
-}
-
-static void start_job_if_worth(struct disk_writer *w)
-{
-	if (w->ended || w->written < w->flush_to || w->given - w->written >= JOB_BYTES)
-		start_job(w);
 }
 
 struct disk_writer *disk_writer_begin(struct disk *d, const struct disk_writer_ask *ask,
@@ -601,7 +600,7 @@ size_t disk_writer_put(struct disk_writer *w, struct span s)
 		return 0;
 	}
 	copy_in(w, s);
-	start_job_if_worth(w);
+	start_job(w);
 	return s.n;
 }
 
