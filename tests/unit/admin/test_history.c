@@ -1,4 +1,4 @@
-/* The last hour: a ledger whose loop has a clock of its own, that goes a minute at a time. */
+/* The last hour of a ledger. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,75 +9,24 @@
 #include <string.h>
 
 #include "node/admin/history.h"
-#include "tests/unit/lanes.h"
-
-#define START INT64_C(1795441498122)
+#include "tests/unit/admin/ledger_ground.h"
 
 struct world {
-	struct metrics a, b;
-	const struct metrics *rows[2];
-	struct clock_fake clock;
-	struct lane lane;
-	struct ledger *ledger;
-	struct timer kick;
+	struct ledger_ground g;
 	char text[HISTORY_MAX + 1];
 };
 
-static void read_row(void *cookie, struct ledger_row *now)
+/* A hit. */
+static void each_minute(struct ledger_ground *g)
 {
-	struct world *w = cookie;
-
-	ledger_read(now, w->rows, 2, NULL);
-}
-
-static void do_open(void *arg)
-{
-	struct world *w = arg;
-
-	w->ledger = ledger_new(w->lane.loop, read_row, w);
-}
-
-static void do_close(void *arg)
-{
-	struct world *w = arg;
-
-	ledger_free(w->ledger);
-	timer_fini(&w->kick);
-}
-
-static void on_kick(void *arg)
-{
-	(void)arg;
-}
-
-/* A hit a minute. */
-static void do_minute(void *arg)
-{
-	struct world *w = arg;
-
-	metric_add(&w->a, METRIC_HITS_MEMORY, 1);
-	clock_fake_pass(&w->clock, DUR_MINUTE);
-	timer_set(&w->kick, 1); /* long ago: the kernel does not know of our clock */
-}
-
-static void minutes(struct world *w, int n)
-{
-	for (int i = 0; i < n; i++) {
-		lane_do(&w->lane, do_minute, w);
-		lane_settle(&w->lane);
-	}
+	metric_add(&g->a, METRIC_HITS_MEMORY, 1);
 }
 
 static int set_up(void **state)
 {
 	struct world *w = calloc(1, sizeof(*w));
 
-	w->rows[0] = &w->a;
-	w->rows[1] = &w->b;
-	clock_fake_init(&w->clock, START);
-	lane_start(&w->lane, 0, &w->clock.clock, 0, 0);
-	timer_init(&w->kick, w->lane.loop, on_kick, w);
-	lane_do(&w->lane, do_open, w);
+	ledger_ground_start(&w->g, each_minute);
 	*state = w;
 	return 0;
 }
@@ -86,8 +35,7 @@ static int tear_down(void **state)
 {
 	struct world *w = *state;
 
-	lane_do(&w->lane, do_close, w);
-	lane_stop(&w->lane);
+	ledger_ground_stop(&w->g);
 	free(w);
 	return 0;
 }
@@ -97,14 +45,14 @@ static void do_put(void *arg)
 	struct world *w = arg;
 	struct buf b = buf_over(w->text, HISTORY_MAX);
 
-	history_put(&b, w->ledger);
+	history_put(&b, w->g.ledger);
 	assert_false(b.full);
 	w->text[b.n] = '\0';
 }
 
 static const char *shown(struct world *w)
 {
-	lane_do(&w->lane, do_put, w);
+	lane_do(&w->g.lane, do_put, w);
 	return w->text;
 }
 
@@ -149,16 +97,16 @@ static void it_begins_with_the_node_and_ends_now(void **state)
 {
 	struct world *w = *state;
 
-	metric_add(&w->a, METRIC_HITS_MEMORY, 3);
-	metric_add(&w->b, METRIC_HITS_MEMORY, 4);
-	metric_add(&w->b, METRIC_UPSTREAM_BYTES, 9000);
+	metric_add(&w->g.a, METRIC_HITS_MEMORY, 3);
+	metric_add(&w->g.b, METRIC_HITS_MEMORY, 4);
+	metric_add(&w->g.b, METRIC_UPSTREAM_BYTES, 9000);
 	assert_true(span_starts(span_str(shown(w)), SPAN("{\"interval_s\":60,\"columns\":[\"time\",\"local_hit\",")));
 	assert_true(span_ends(span_str(w->text), SPAN(",0,9000]]}\n")));
 	assert_int_equal(2, n_rows(w));
-	assert_int_equal(START, value(w, 0, "time"));
+	assert_int_equal(LEDGER_GROUND_START, value(w, 0, "time"));
 	assert_int_equal(0, value(w, 0, "local_hit"));
 	assert_int_equal(0, value(w, 0, "upstream_bytes"));
-	assert_int_equal(START, value(w, 1, "time"));
+	assert_int_equal(LEDGER_GROUND_START, value(w, 1, "time"));
 	assert_int_equal(7, value(w, 1, "local_hit"));
 	assert_int_equal(9000, value(w, 1, "upstream_bytes"));
 }
@@ -180,7 +128,7 @@ static void each_source_has_its_column(void **state)
 	struct world *w = *state;
 
 	for (unsigned i = 0; i < n; i++)
-		metric_add(&w->a, rows[i].metric, i + 1);
+		metric_add(&w->g.a, rows[i].metric, i + 1);
 	shown(w);
 	for (unsigned i = 0; i < n; i++)
 		assert_int_equal(i + 1, value(w, 1, rows[i].column));
@@ -192,17 +140,17 @@ static void the_oldest_comes_first_and_goes_first(void **state)
 {
 	struct world *w = *state;
 
-	minutes(w, LEDGER_MINUTES - 1);
+	ledger_ground_minutes(&w->g, LEDGER_MINUTES - 1);
 	shown(w);
 	assert_int_equal(LEDGER_MINUTES + 1, n_rows(w));
 	for (unsigned i = 0; i < LEDGER_MINUTES; i++) {
-		assert_int_equal(START + i * DUR_MINUTE, value(w, i, "time"));
+		assert_int_equal(LEDGER_GROUND_START + i * DUR_MINUTE, value(w, i, "time"));
 		assert_int_equal(i, value(w, i, "local_hit"));
 	}
-	minutes(w, 2);
+	ledger_ground_minutes(&w->g, 2);
 	shown(w);
 	assert_int_equal(LEDGER_MINUTES + 1, n_rows(w));
-	assert_int_equal(START + 2 * DUR_MINUTE, value(w, 0, "time"));
+	assert_int_equal(LEDGER_GROUND_START + 2 * DUR_MINUTE, value(w, 0, "time"));
 	assert_int_equal(2, value(w, 0, "local_hit"));
 }
 
@@ -211,12 +159,12 @@ static void a_clock_that_is_set(void **state)
 {
 	struct world *w = *state;
 
-	minutes(w, 5);
-	w->clock.wall_now += DUR_DAY;
-	minutes(w, 5);
+	ledger_ground_minutes(&w->g, 5);
+	w->g.clock.wall_now += DUR_DAY;
+	ledger_ground_minutes(&w->g, 5);
 	shown(w);
 	for (unsigned i = 0; i <= 10; i++)
-		assert_int_equal(START + DUR_DAY + i * DUR_MINUTE, value(w, i, "time"));
+		assert_int_equal(LEDGER_GROUND_START + DUR_DAY + i * DUR_MINUTE, value(w, i, "time"));
 }
 
 static void the_largest_values_fit(void **state)
@@ -224,8 +172,8 @@ static void the_largest_values_fit(void **state)
 	struct world *w = *state;
 
 	for (int i = 0; i < METRIC_COUNT; i++)
-		metric_set(&w->b, (enum metric)i, i == METRIC_HITS_MEMORY ? UINT64_MAX - 1000 : UINT64_MAX);
-	minutes(w, LEDGER_MINUTES + 3);
+		metric_set(&w->g.b, (enum metric)i, i == METRIC_HITS_MEMORY ? UINT64_MAX - 1000 : UINT64_MAX);
+	ledger_ground_minutes(&w->g, LEDGER_MINUTES + 3);
 	shown(w);
 	assert_int_equal(LEDGER_MINUTES + 1, n_rows(w));
 	assert_int_equal((LEDGER_MINUTES + 1) * n_columns(w), count(w->text, ",1844674407370955"));

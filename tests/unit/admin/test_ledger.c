@@ -1,4 +1,4 @@
-/* The ledger: its loop on a thread, with a clock of its own that goes a minute at a time; one request a minute. */
+/* The ledger; one request a minute. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,83 +9,30 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "node/admin/ledger.h"
-#include "tests/unit/lanes.h"
+#include "tests/unit/admin/ledger_ground.h"
 
-#define START INT64_C(1795441498122)
 #define WEEK (7 * 24 * 60)
 
 struct world {
-	struct metrics a, b;
-	struct disk_counts counts;
-	const struct metrics *rows[2];
-	struct clock_fake clock;
-	struct lane lane;
-	struct ledger *ledger;
-	struct timer kick;
-	bool has_disk, answered;
+	struct ledger_ground g;
+	bool answered;
 	wall_ms since;
-	size_t n;
 	char text[LEDGER_MAX + 1];
 };
 
-static void read_row(void *cookie, struct ledger_row *now)
+static void each_minute(struct ledger_ground *g)
 {
-	struct world *w = cookie;
-
-	ledger_read(now, w->rows, 2, w->has_disk ? &w->counts : NULL);
-}
-
-static void do_open(void *arg)
-{
-	struct world *w = arg;
-
-	w->ledger = ledger_new(w->lane.loop, read_row, w);
-}
-
-static void do_close(void *arg)
-{
-	struct world *w = arg;
-
-	ledger_free(w->ledger);
-	timer_fini(&w->kick);
-}
-
-static void on_kick(void *arg)
-{
-	(void)arg;
-}
-
-static void do_minute(void *arg)
-{
-	struct world *w = arg;
-
-	metric_add(&w->a, METRIC_REQUESTS, 1);
-	metric_set(&w->b, METRIC_CONNECTIONS_NOW, 7);
-	w->counts.writes++;
-	w->counts.used += 100;
-	clock_fake_pass(&w->clock, DUR_MINUTE);
-	timer_set(&w->kick, 1); /* long ago: the kernel does not know of our clock */
-}
-
-static void minutes(struct world *w, int n)
-{
-	for (int i = 0; i < n; i++) {
-		lane_do(&w->lane, do_minute, w);
-		lane_settle(&w->lane);
-	}
+	metric_add(&g->a, METRIC_REQUESTS, 1);
+	metric_set(&g->b, METRIC_CONNECTIONS_NOW, 7);
+	g->counts.writes++;
+	g->counts.used += 100;
 }
 
 static int set_up(void **state)
 {
 	struct world *w = calloc(1, sizeof(*w));
 
-	w->rows[0] = &w->a;
-	w->rows[1] = &w->b;
-	clock_fake_init(&w->clock, START);
-	lane_start(&w->lane, 0, &w->clock.clock, 0, 0);
-	timer_init(&w->kick, w->lane.loop, on_kick, w);
-	lane_do(&w->lane, do_open, w);
+	ledger_ground_start(&w->g, each_minute);
 	*state = w;
 	return 0;
 }
@@ -94,8 +41,7 @@ static int tear_down(void **state)
 {
 	struct world *w = *state;
 
-	lane_do(&w->lane, do_close, w);
-	lane_stop(&w->lane);
+	ledger_ground_stop(&w->g);
 	free(w);
 	return 0;
 }
@@ -105,7 +51,7 @@ static void do_ask(void *arg)
 	struct world *w = arg;
 	struct buf b = buf_over(w->text, LEDGER_MAX);
 
-	w->answered = ledger_put(w->ledger, &b, w->since, "edge1");
+	w->answered = ledger_put(w->g.ledger, &b, w->since, "edge1");
 	assert_false(b.full);
 	w->text[b.n] = '\0';
 }
@@ -113,13 +59,13 @@ static void do_ask(void *arg)
 static const char *ask(struct world *w, wall_ms since)
 {
 	w->since = since;
-	lane_do(&w->lane, do_ask, w);
+	lane_do(&w->g.lane, do_ask, w);
 	return w->answered ? w->text : NULL;
 }
 
 static wall_ms ago(const struct world *w, int64_t ms)
 {
-	return clock_wall(&w->clock.clock) - ms;
+	return clock_wall(&w->g.clock.clock) - ms;
 }
 
 static void expect(struct world *w, int64_t ago_ms, unsigned requests, const char *limit)
@@ -150,7 +96,7 @@ static void after_some_minutes(void **state)
 {
 	struct world *w = *state;
 
-	minutes(w, 20);
+	ledger_ground_minutes(&w->g, 20);
 	expect(w, 0, 0, "null");
 	expect(w, 1, 1, "null");
 	expect(w, DUR_MINUTE, 1, "null");
@@ -164,7 +110,7 @@ static void any_time_of_a_week(void **state)
 	struct world *w = *state;
 	const int all = WEEK + 24 * 60 + 7;
 
-	minutes(w, all);
+	ledger_ground_minutes(&w->g, all);
 	for (int k = 0; k <= WEEK; k += k < 200 ? 1 : 97) {
 		int quarter = (all - k) / LEDGER_QUARTER * LEDGER_QUARTER;
 
@@ -178,9 +124,9 @@ static void a_clock_that_is_set(void **state)
 {
 	struct world *w = *state;
 
-	minutes(w, 30);
-	w->clock.wall_now += DUR_DAY;
-	minutes(w, 10);
+	ledger_ground_minutes(&w->g, 30);
+	w->g.clock.wall_now += DUR_DAY;
+	ledger_ground_minutes(&w->g, 10);
 	expect(w, 15 * DUR_MINUTE, 15, "null");
 	expect(w, DUR_DAY, 40, "\"start\"");
 }
@@ -190,7 +136,7 @@ static void the_whole_text(void **state)
 	struct world *w = *state;
 	const char *text;
 
-	minutes(w, 2);
+	ledger_ground_minutes(&w->g, 2);
 	text = ask(w, ago(w, 90 * DUR_SECOND));
 	assert_true(span_starts(span_str(text), SPAN("{\"node\":\"edge1\",\"version\":\"")));
 	assert_non_null(strstr(text,
@@ -199,8 +145,8 @@ static void the_whole_text(void **state)
 			       "\"hit_ratio\":null,\"byte_hit_ratio\":null,\"tally\":{"));
 	assert_non_null(strstr(text, "},\"disk\":null,\"counters\":{\"connections_total\":0,"));
 	assert_null(strstr(text, "\"connections\":")); /* a gauge has no span */
-	w->has_disk = true;
-	minutes(w, 1);
+	w->g.has_disk = true;
+	ledger_ground_minutes(&w->g, 1);
 	text = ask(w, ago(w, DUR_MINUTE));
 	assert_non_null(strstr(text, "\"disk\":{\"writes\":3,\"dropped_writes\":0,"));
 }
@@ -209,10 +155,11 @@ static void the_longest_text_has_room(void **state)
 {
 	struct world *w = *state;
 
-	w->has_disk = true;
+	w->g.has_disk = true;
 	for (int m = 0; m < METRIC_COUNT; m++)
-		metric_set(&w->a, (enum metric)m, UINT64_MAX);
-	w->counts = (struct disk_counts){0, 0, 0, 0, 0, ~0ull, ~0ull, ~0ull, ~0ull, ~0ull, ~0ull, ~0ull, false, false};
+		metric_set(&w->g.a, (enum metric)m, UINT64_MAX);
+	w->g.counts =
+		(struct disk_counts){0, 0, 0, 0, 0, ~0ull, ~0ull, ~0ull, ~0ull, ~0ull, ~0ull, ~0ull, false, false};
 	assert_true(strlen(ask(w, 0)) + 6 * 255 < LEDGER_MAX);
 }
 

@@ -91,20 +91,10 @@ static void on_done(void *cookie)
 	s->listing = NULL;
 }
 
-static void turn(struct scene *s)
-{
-	struct timer last;
-
-	timer_init(&last, s->loop, ground_on_stop, s->loop);
-	timer_set(&last, 1); /* long ago: the kernel, which does not know of our clock, wakes the loop at once */
-	loop_run(s->loop);
-	timer_fini(&last);
-}
-
 static void pass(struct scene *s, dur_ms d)
 {
 	clock_fake_pass(&s->t.clock, d);
-	turn(s);
+	ground_turn(s->loop);
 }
 
 static void begin(struct scene *s, enum purgerec_kind kind, const char *value)
@@ -453,7 +443,7 @@ static void hold_workers(struct scene *s, unsigned n)
 	for (unsigned i = 0; i < n; i++)
 		assert_int_equal(0, work_start_later(s->t.work, wait_at_gate, NULL, NULL, s));
 	while (work_counts(s->t.work).running < 2)
-		turn(s);
+		ground_turn(s->loop);
 }
 
 static void let_workers_go(struct scene *s, unsigned n)
@@ -503,18 +493,18 @@ static void cancelled(void **state)
 	begin(s, PURGEREC_ALL, "");
 	listing_cancel(&s->listing); /* before it has begun */
 	begin(s, PURGEREC_ALL, "");
-	turn(s);
+	ground_turn(s->loop);
 	listing_cancel(&s->listing); /* in memory */
 	hold_workers(s, 2);
 	begin(s, PURGEREC_ALL, "");
 	while (work_counts(s->t.work).waiting_later == 0)
-		turn(s);
+		ground_turn(s->loop);
 	listing_cancel(&s->listing); /* on the disk */
 	assert_null(s->listing);
 	let_workers_go(s, 2);
 	while (work_counts(s->t.work).running || work_counts(s->t.work).waiting_later)
-		turn(s);
-	turn(s);
+		ground_turn(s->loop);
+	ground_turn(s->loop);
 	assert_int_equal(0, s->done);
 	listing_cancel(&s->listing);
 	scene_free(s);
@@ -529,7 +519,7 @@ static void left_behind(void **state)
 	hold_workers(s, 2);
 	begin(s, PURGEREC_ALL, "");
 	while (work_counts(s->t.work).waiting_later == 0)
-		turn(s);
+		ground_turn(s->loop);
 	listing_cancel(&s->listing);
 	let_workers_go(s, 2);
 	scene_free(s);

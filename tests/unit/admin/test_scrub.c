@@ -48,20 +48,10 @@ static void scene_free(struct scene *s)
 	free(s);
 }
 
-static void turn(struct scene *s)
-{
-	struct timer last;
-
-	timer_init(&last, s->loop, ground_on_stop, s->loop);
-	timer_set(&last, 1); /* long ago: the kernel, which does not know of our clock, wakes the loop at once */
-	loop_run(s->loop);
-	timer_fini(&last);
-}
-
 static void pass(struct scene *s, dur_ms d)
 {
 	clock_fake_pass(&s->t.clock, d);
-	turn(s);
+	ground_turn(s->loop);
 }
 
 static bool order(struct scene *s, const char *how)
