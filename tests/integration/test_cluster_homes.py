@@ -41,6 +41,29 @@ def offered(make, name="plain.test"):
     return o, [o.url(f"{IMMUTABLE}{i}") for i in range(OBJECTS)]
 
 
+def get_all(edge, urls):
+    for url in urls:
+        assert edge.get(url).status == 200
+
+
+def purge_all(edge, urls):
+    for url in urls:
+        assert edge.ctl("purge", url).returncode == 0
+
+
+def await_told(edge, was):
+    """Of each object once since then."""
+    eventually(lambda: f"all are told: {was} {told(edge)}", lambda: told(edge) >= was + OBJECTS)
+
+
+def crowd_out(edge, o):
+    """More comes than memory holds."""
+    large = blob(3_000_000, "large")
+    for i in range(10):
+        o.on(f"{IMMUTABLE}large-{i}", Reply(body=large))
+        assert edge.get(o.url(f"{IMMUTABLE}large-{i}")).status == 200
+
+
 def wait_till_wanted(edge, make):
     """It looks once a second whether there is a home to tell: what it purges now is told."""
     o = make.origin(tls=False, name="plain.test")
@@ -60,10 +83,8 @@ def wait_till_wanted(edge, make):
 def test_what_one_has_the_homes_know(trio, make):
     a, b, _ = trio.fresh_edges()
     o, urls = offered(make)
-    for url in urls:
-        assert a.get(url).status == 200
-    for url in urls:
-        assert b.get(url).status == 200
+    get_all(a, urls)
+    get_all(b, urls)
     assert o.count() == OBJECTS and gone(b) == 0
 
 
@@ -72,14 +93,11 @@ def test_what_was_purged_is_named_no_more(trio, make):
     a, b, _ = trio.fresh_edges()
     wait_till_wanted(a, make)
     o, urls = offered(make)
-    for url in urls:
-        assert a.get(url).status == 200
+    get_all(a, urls)
     was, before = told(a), gone(b)
-    for url in urls:
-        assert a.ctl("purge", url).returncode == 0
-    eventually(lambda: f"all are told: {was} {told(a)}", lambda: told(a) >= was + OBJECTS)
-    for url in urls:
-        assert b.get(url).status == 200
+    purge_all(a, urls)
+    await_told(a, was)
+    get_all(b, urls)
     assert o.count() == 2 * OBJECTS
     assert gone(b) == before, "no home has named it in vain"
 
@@ -89,17 +107,12 @@ def test_what_was_evicted_is_named_no_more(trio, make):
     a, b, _ = trio.fresh_edges()
     wait_till_wanted(a, make)
     o, urls = offered(make)
-    for url in urls:
-        assert a.get(url).status == 200
+    get_all(a, urls)
     was, before = told(a), gone(b)
-    large = blob(3_000_000, "large")
-    for i in range(10):
-        o.on(f"{IMMUTABLE}large-{i}", Reply(body=large))
-        assert a.get(o.url(f"{IMMUTABLE}large-{i}")).status == 200
-    eventually(lambda: f"all are told: {was} {told(a)}", lambda: told(a) >= was + OBJECTS)
+    crowd_out(a, o)
+    await_told(a, was)
     n = o.count()
-    for url in urls:
-        assert b.get(url).status == 200
+    get_all(b, urls)
     assert o.count() == n + OBJECTS
     assert gone(b) == before, "no home has named it in vain"
 
@@ -110,17 +123,14 @@ def test_what_was_stored_without_a_question_is_known(trio, make, tmp_path):
     a, b, _ = trio.fresh_edges()
     wait_till_wanted(a, make)
     o, urls = offered(make)
-    for url in urls:
-        assert a.get(url).status == 200
+    get_all(a, urls)
     archive = str(tmp_path / "archive.tar")
     assert a.ctl("export", "--prefix", o.url(IMMUTABLE), archive).returncode == 0
-    for url in urls:
-        assert a.ctl("purge", url).returncode == 0
+    purge_all(a, urls)
     was = told(a)
     assert a.ctl("import", archive).returncode == 0
-    eventually(lambda: f"all are told: {was} {told(a)}", lambda: told(a) >= was + OBJECTS)
-    for url in urls:
-        assert b.get(url).status == 200
+    await_told(a, was)
+    get_all(b, urls)
     assert o.count() == OBJECTS, "all of it came from the sibling"
 
 
@@ -129,17 +139,13 @@ def test_what_the_disk_still_has_has_not_gone(on_disk, make):
     a, b, _ = on_disk.fresh_edges()
     wait_till_wanted(a, make)
     o, urls = offered(make)
-    for url in urls:
-        assert a.get(url).status == 200
+    get_all(a, urls)
     eventually("all are on disk", lambda: a.stats()["disk"]["objects"] >= OBJECTS)
-    was, large = a.stats()["counters"]["evicted_total"], blob(3_000_000, "large")
-    for i in range(10):
-        o.on(f"{IMMUTABLE}large-{i}", Reply(body=large))
-        assert a.get(o.url(f"{IMMUTABLE}large-{i}")).status == 200
+    was = a.stats()["counters"]["evicted_total"]
+    crowd_out(a, o)
     assert a.stats()["counters"]["evicted_total"] >= was + OBJECTS, "memory has none of them"
     wait_till_wanted(a, make)  # what was noted before has been looked at
     n, before = o.count(), gone(b)
-    for url in urls:
-        assert b.get(url).status == 200
+    get_all(b, urls)
     assert o.count() == n, "all of it came from the sibling's disk"
     assert gone(b) == before
