@@ -27,6 +27,19 @@ bool stream_push(struct stream *s, struct span bytes)
 	return s->ops->push(s, bytes);
 }
 
+char *stream_room(struct stream *s, size_t n)
+{
+	CHECK(s, STREAM_MAGIC);
+	CHECK_THAT(n <= STREAM_ROOM_MAX);
+	return s->ops->room ? s->ops->room(s, n) : NULL;
+}
+
+bool stream_filled(struct stream *s, size_t n)
+{
+	CHECK(s, STREAM_MAGIC);
+	return s->ops->filled(s, n);
+}
+
 bool stream_blocked(const struct stream *s)
 {
 	CHECK(s, STREAM_MAGIC);

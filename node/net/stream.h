@@ -27,6 +27,8 @@ enum { STREAM_READ = 1, STREAM_WRITE = 2 };
 
 /* How much one stream_write takes at the most: the piece of a large body that one turn moves. */
 #define STREAM_TURN_BYTES (64 * 1024)
+/* A TLS record, and some more. */
+#define STREAM_ROOM_MAX ((size_t)18 * 1024)
 
 enum stream_end {
 	STREAM_CLEAN, /* what was written arrives, then the end is told as the protocol has it */
@@ -44,6 +46,9 @@ struct stream_ops {
 	/* Takes all, for small things that must follow each other closely (records, handshakes): kept until the end of the
 	 * handler and sent together. False when the stream has failed. */
 	bool (*push)(struct stream *, struct span);
+	/* Of streams that have it: see stream_room. */
+	char *(*room)(struct stream *, size_t n);
+	bool (*filled)(struct stream *, size_t n);
 	bool (*blocked)(const struct stream *); /* something taken is still waiting for room below */
 	void (*want)(struct stream *, unsigned events);
 	void (*end_writing)(struct stream *);
@@ -68,6 +73,10 @@ void stream_set_handler(struct stream *, stream_on_ready_f *, void *cookie);
 ssize_t stream_read(struct stream *, void *to, size_t room);
 ssize_t stream_write(struct stream *, const struct span *v, int n);
 bool stream_push(struct stream *, struct span);
+/* The place where stream_push would copy n bytes (STREAM_ROOM_MAX at the most) to, for a caller that makes them and can make them
+ * there: stream_filled follows at once, with how many they have become. NULL when there is no such place: push them then. */
+char *stream_room(struct stream *, size_t n);
+bool stream_filled(struct stream *, size_t n);
 bool stream_blocked(const struct stream *);
 void stream_want(struct stream *, unsigned events);
 /* Our side ends: no more writes; reading goes on (half-close). */

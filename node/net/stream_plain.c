@@ -12,7 +12,7 @@
 #include "node/base/mem.h"
 
 #define OUTBUF_FLUSH_BYTES (64 * 1024)
-#define OUTBUF_BYTES (OUTBUF_FLUSH_BYTES + 18 * 1024) /* one more TLS record always fits */
+#define OUTBUF_BYTES (OUTBUF_FLUSH_BYTES + STREAM_ROOM_MAX) /* one more TLS record always fits */
 #define LINGER_MS (5 * DUR_SECOND)
 #define PENDING_MS (20 * DUR_SECOND) /* for each piece that the peer takes of what is left */
 #define LINGER_READS 64              /* of 16 KiB; who sends more than that into a closed door gets a reset */
@@ -179,6 +179,30 @@ static bool plain_push(struct stream *s, struct span bytes)
 		if (o->n >= OUTBUF_FLUSH_BYTES)
 			outbuf_flush(o);
 	}
+	return s->why == REASON_NONE;
+}
+
+static char *plain_room(struct stream *s, size_t n)
+{
+	struct plain *p = plain_of(s);
+	struct outbuf *o = outbuf_of(p);
+
+	if (o->owner != p || OUTBUF_BYTES - o->n < n)
+		outbuf_flush(o);
+	if (s->why || p->pending)
+		return NULL;
+	o->owner = p;
+	return o->bytes + o->n;
+}
+
+static bool plain_filled(struct stream *s, size_t n)
+{
+	struct outbuf *o = loop_outbuf(s->loop);
+
+	CHECK_THAT(o->owner == plain_of(s) && n <= OUTBUF_BYTES - o->n);
+	o->n += n;
+	if (o->n >= OUTBUF_FLUSH_BYTES)
+		outbuf_flush(o);
 	return s->why == REASON_NONE;
 }
 
@@ -421,6 +445,8 @@ static const struct stream_ops plain_ops = {
 	.read = plain_read,
 	.write = plain_write,
 	.push = plain_push,
+	.room = plain_room,
+	.filled = plain_filled,
 	.blocked = plain_blocked,
 	.want = plain_want,
 	.end_writing = plain_end_writing,

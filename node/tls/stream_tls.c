@@ -10,11 +10,15 @@
 #include "node/base/mem.h"
 #include "node/tls/certs.h"
 #include "node/tls/mint.h"
+#include "node/tls/seal.h"
 #include "node/tls/stream_tls_internal.h"
 #include "node/tls/tlsctx.h"
 #include "node/tls/trust.h"
 
-#define RECORD_BYTES ((size_t)16384)
+#define RECORD_BYTES SEAL_PLAIN_MAX
+
+/* How libssl speaks to a BIO that is to seal in its place, as the kernel might: no header that is installed names these. */
+enum { BIO_TAKE_KEY = 72, BIO_HAS_KEY = 73, BIO_NEXT_TYPE = 74 };
 
 /* What a stream between nodes has more. */
 struct tls_node {
@@ -34,6 +38,8 @@ struct tls {
 	struct tlsctx *ctx;    /* NULL between nodes */
 	struct tls_node *node; /* NULL unless between nodes */
 	struct leaf *leaf;     /* server side */
+	struct seal *seal;     /* of what we send; NULL while and where OpenSSL does it */
+	uint8_t next_type;     /* of the record that comes next, if it is none of application data */
 	char *first;           /* bytes read before us, until OpenSSL has them */
 	size_t first_at, first_n;
 	unsigned wanted;
@@ -56,12 +62,29 @@ static struct tls *tls_of(struct stream *s)
 
 /* ---- the BIO ---- */
 
+static bool send_sealed(struct tls *t, struct span plain)
+{
+	char aside[SEAL_PLAIN_MAX + SEAL_OVERHEAD];
+	char *room = stream_room(t->below, plain.n + SEAL_OVERHEAD);
+	uint8_t type = t->next_type ? t->next_type : SSL3_RT_APPLICATION_DATA;
+	size_t n = seal_record(t->seal, type, plain, room ? room : aside);
+
+	t->next_type = 0;
+	if (n == 0)
+		return false;
+	/* The last record of this key: the next is known to OpenSSL alone, which goes on with it (RFC 8446 §4.6.3). */
+	if (type == SSL3_RT_HANDSHAKE && plain.p[0] == SSL3_MT_KEY_UPDATE)
+		seal_free(&t->seal);
+	return room ? stream_filled(t->below, n) : stream_push(t->below, span_of(aside, n));
+}
+
 static int bio_write(BIO *bio, const char *bytes, int n)
 {
 	struct tls *t = BIO_get_data(bio);
+	struct span s = span_of(bytes, (size_t)n);
 
 	BIO_clear_retry_flags(bio);
-	return stream_push(t->below, span_of(bytes, (size_t)n)) ? n : -1;
+	return (t->seal ? send_sealed(t, s) : stream_push(t->below, s)) ? n : -1;
 }
 
 static int read_first(struct tls *t, char *to, size_t room)
@@ -101,11 +124,18 @@ static long bio_ctrl(BIO *bio, int cmd, long num, void *ptr)
 {
 	struct tls *t = BIO_get_data(bio);
 
-	(void)num;
-	(void)ptr;
 	switch (cmd) {
 	case BIO_CTRL_FLUSH:
 		return 1;
+	case BIO_TAKE_KEY:
+		if (num && !t->seal) /* num: to send, not to receive */
+			t->seal = seal_new(ptr);
+		return num && t->seal;
+	case BIO_HAS_KEY:
+		return t->seal != NULL;
+	case BIO_NEXT_TYPE:
+		t->next_type = (uint8_t)num;
+		return 0;
 	case BIO_CTRL_EOF:
 		return t->below_ended;
 	default:
@@ -153,7 +183,7 @@ SSL_CTX *stream_tls__context(const SSL_METHOD *method)
 	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
 				      SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	SSL_CTX_set_read_ahead(ctx, 1);
-	SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
+	SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_ENABLE_KTLS);
 	return ctx;
 }
 
@@ -504,6 +534,7 @@ static void tls_close(struct stream *s, enum stream_end end)
 	loop_defer_cancel(s->loop, &t->read_job);
 	loop_defer_cancel(s->loop, &t->write_job);
 	SSL_free(t->ssl);
+	seal_free(&t->seal);
 	leaf_unref(&t->leaf);
 	if (t->node)
 		nodetls_unref(&t->node->tls);

@@ -1,7 +1,7 @@
 /* stream_tls: TLS as a stream over another stream, in either role.
  *
- * Records are made by SSL_write straight from the caller's bytes, 16 KiB at a time, and pushed to the stream below, which sends
- * them together (stream_plain.h). Small spans are gathered into one record. The stream below may itself be TLS.
+ * Records are made straight from the caller's bytes, 16 KiB at a time, in the place from which the stream below sends them together
+ * (seal.h, stream_room). Small spans are gathered into one record. The stream below may itself be TLS.
  *
  * A stream_tls begins with a handshake; on_done comes once, never from inside the starting call, with the stream ready for use
  * or a reason. Deadlines are the caller's: stream_close ends a handshake at any time, without a callback. */
