@@ -11,6 +11,7 @@ import statistics
 import threading
 import time
 
+from disk_rows import DiskPmcached, DiskSquid, await_stored
 from fleets import PmFleet, SquidFleet, datagrams, wait_for
 from measure import Load, check, measure
 from rows import Row, settle, take_turns
@@ -41,17 +42,17 @@ class Seat:
         self.ask(bench, node, body, n, c=min(n, 4), start=start)
 
 
-def seats(bench, row, edges, parents=0, alone=False, collapsed=True):
-    """The contenders that start. With `alone` each has one of its kind without a cluster."""
+def seats(bench, row, edges, parents=0, alone=False, collapsed=True, pm=None):
+    """The contenders that start. With `alone` each has one of its kind without a cluster. `pm`: what pmcached's nodes are to be like."""
     found = []
     wanted = []
     if bench.squid:
         wanted += [("squid", SquidFleet, {})]
         wanted += [("squid-cf", SquidFleet, {"collapsed": True})] if collapsed else []
     if bench.pmcache:
-        wanted += [("pm-plain", PmFleet, {}), ("pmcache", PmFleet, {})]
+        wanted += [("pm-plain", PmFleet, pm or {}), ("pmcache", PmFleet, pm or {})]
     for label, cls, how in wanted:
-        kind = label if cls is SquidFleet else "pm"
+        kind = label if cls is SquidFleet else "-".join(["pm", *(pm or {}).values()]).replace(" ", "")
         try:
             fleet = bench.server(cls, f"{kind}-{edges}-{parents}", edges=edges, parents=parents, **how)
             single = None
@@ -159,35 +160,62 @@ def round_trip_us():
     return statistics.median(took)
 
 
+SIBLING_PM = {"memory": "512 MB", "policy": "lru"}  # of both columns together
+SIBLING_FULL = 280  # for each of them: no first touch of memory is measured, as on a node that has been up for a while
+
+
+def on_disk(bench, label, body, n):
+    """A node without a cluster that has n objects on its disk, and the number of the first."""
+    node = bench.server(DiskSquid, "squid-disk") if label == "squid" else bench.server(DiskPmcached, "pm-disk")
+    seat, start, before = Seat(label, None), bench.numbers(n + 8), node.stored()
+    seat.ask(bench, node, body, n, start=start)
+    await_stored(node, before + n)
+    return seat, node, start
+
+
 def sibling_hit(bench):
-    """One sibling has 1 MB, this node has not; then it has, and is asked again."""
-    ratio = Row("sibling-1m", "sibling hit 1 MB (time less a round trip, to a local hit)", "×", 2, "value")
+    """One sibling has 1 MB, this node has not; then it has, and is asked again. To compare with: a node that has it on its disk."""
+    ratio = Row("sibling-1m", "sibling hit 1 MB (less a round trip, to a local disk hit)", "×", 2, "value")
     wall = Row("sibling-1m-time", "    client's time, p50", "ms")
-    local = Row("sibling-1m-local", "    the same again, a local hit", "ms")
+    disk = Row("sibling-1m-disk", "    a local disk hit", "ms")
+    local = Row("sibling-1m-local", "    the same again, a local hit in memory", "ms")
     cpu = Row("sibling-1m-cpu", "    CPU of both nodes", "µs")
-    contenders = seats(bench, ratio, 4, collapsed=False)
+    contenders = seats(bench, ratio, 4, collapsed=False, pm=SIBLING_PM)
     n, body = bench.count(60), "1m"
     trip = round_trip_us()
+    disks = {label: on_disk(bench, label, body, n) for label, _ in contenders}
+    for label, seat in contenders:
+        if label != "squid":
+            for node in seat.fleet.edges[:2]:
+                seat.fill(bench, node, body, bench.numbers(SIBLING_FULL + 8), SIBLING_FULL)
 
     def once(label, seat):
         holder, asker = seat.fleet.edges[:2]
+        beside, stored, first_stored = disks[label]
         start = bench.numbers(n + 8)
         seat.fill(bench, holder, body, start, n)
         before = cpu_us(seat.fleet.edges)
         first = seat.ask(bench, asker, body, n, start=start)
         used = (cpu_us(seat.fleet.edges) - before) / n
         again = seat.ask(bench, asker, body, n, start=start)
+        hits = stored.disk_hits()
+        read = beside.ask(bench, stored, body, n, start=first_stored)
         if again["hits"] != n:
             ratio.note(f"{label}: {again['hits']} of {n} were kept")
+        if stored.disk_hits() - hits < n:
+            ratio.note(f"{label}: {stored.disk_hits() - hits} of {n} came from disk")
         asked[label] = asked.get(label, 0) + n
-        return (first["p50_us"] - trip) / again["p50_us"], first["p50_us"] / 1e3, again["p50_us"] / 1e3, used
+        return (first["p50_us"] - trip) / read["p50_us"], first["p50_us"] / 1e3, read["p50_us"] / 1e3, again["p50_us"] / 1e3, used
 
     asked = {}
     seen = take_turns(bench, ratio, contenders, once, 5)
-    spread_rows([ratio, wall, local, cpu], seen)
+    spread_rows([ratio, wall, disk, local, cpu], seen)
     ratio.note(f"a round trip on loopback: {trip:.0f} µs")
     each_way(bench, ratio, contenders, seen, body, "SIBLING_HIT", asked)
-    return [ratio, wall, local, cpu]
+    dismiss(bench, [(label, seat) for label, seat in contenders if label != "squid"])
+    for _, node, _ in disks.values():
+        bench.drop(node.name)
+    return [ratio, wall, disk, local, cpu]
 
 
 # ---- nobody has it ----

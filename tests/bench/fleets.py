@@ -67,7 +67,7 @@ role: {role}
 loops: 1
 listen: {{proxy: ["127.0.0.1:{self.plain}"], bump: ["127.0.0.1:{self.bump}"], admin: ["127.0.0.1:{self.admin}"],
          cluster: "127.0.0.1:{self.cluster}"}}
-cache: {{memory: {{size: 1GB, max_object: 16MB}}}}
+cache: {{memory: {{size: {fleet.memory}, max_object: 16MB, policy: {fleet.policy}}}}}
 log: {{access: {{path: "{self.log}"}}, level: warning}}
 cluster:
   name: bench
@@ -96,8 +96,8 @@ cluster:
 class PmFleet:
     """Nodes with certificates of their own; each sees all others as up when this returns."""
 
-    def __init__(self, lab, name, edges, parents=0):
-        self.lab, self.name = lab, name
+    def __init__(self, lab, name, edges, parents=0, memory="1 GB", policy="gdsf"):
+        self.lab, self.name, self.memory, self.policy = lab, name, memory, policy
         self.edge_names = [f"edge{i + 1}" for i in range(edges)]
         self.parent_names = [f"parent{i + 1}" for i in range(parents)]
         names = self.parent_names + self.edge_names
