@@ -1,21 +1,16 @@
 #include "node/net/dns.h"
 
 #include <ares.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <netinet/in.h>
 #include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "node/base/check.h"
 #include "node/base/checksum.h"
 #include "node/base/map.h"
 #include "node/base/mem.h"
 #include "node/base/rng.h"
-#include "node/net/hosts.h"
-#include "proto/url.h"
+#include "node/net/dns_internal.h"
 
 #define SETTLE_MS 50 /* RFC 8305 §3, Resolution Delay */
 #define TTL_LEAST_S 1
@@ -23,14 +18,6 @@
 #define KEEP_NO_NAME (10 * DUR_SECOND)
 #define KEEP_FAILURE (1 * DUR_SECOND)
 #define MOST_KEPT 4096
-#define MOST_ASKED 4096
-#define LOOK_EVERY (1 * DUR_SECOND) /* at the files */
-#define FILE_MOST_BYTES (16 * 1024 * 1024)
-#define CLASS_IN 1
-#define TYPE_SRV 33
-/* Of c-ares: the wait for a server doubles with each round over them. */
-#define FIRST_TRY_MS 2000
-#define TRIES 3
 
 /* What a name was found to be. Counted, so that it outlives its place in the cache until all who wait were told. */
 struct answer {
@@ -42,7 +29,7 @@ struct answer {
 
 /* One of the two questions about a name. */
 struct half {
-	struct name *name;
+	struct dns_name *name;
 	int family;
 	bool asking;
 	int status; /* ARES_SUCCESS with n > 0, or why there is none */
@@ -51,7 +38,7 @@ struct half {
 	struct addr *v;
 };
 
-struct name {
+struct dns_name {
 	unsigned magic;
 	struct map_node node;
 	struct dns *dns;
@@ -62,7 +49,7 @@ struct name {
 	TAILQ_HEAD(, dns_lookup) waiting;
 	struct timer settle;
 	bool kept; /* stands in the list of those that may be forgotten: answered, and nothing is being asked */
-	TAILQ_ENTRY(name) by_age;
+	TAILQ_ENTRY(dns_name) by_age;
 	char host[URL_MAX_HOST + 1];
 };
 
@@ -71,7 +58,7 @@ struct name {
 struct dns_lookup {
 	unsigned magic;
 	struct dns *dns;
-	struct name *name;     /* waits there; NULL: has its answer */
+	struct dns_name *name; /* waits there; NULL: has its answer */
 	struct answer *answer; /* to be told by `job` */
 	TAILQ_ENTRY(dns_lookup) waiting;
 	struct deferred job;
@@ -81,62 +68,6 @@ struct dns_lookup {
 };
 
 #define DNS_LOOKUP_MAGIC 0xd25a0002
-
-/* A question about SRV records. c-ares holds a pointer to it until it calls back, so it may outlive its look-up. */
-struct srv_question {
-	struct dns *dns;
-	struct dns_srv_lookup *lookup; /* NULL: nobody waits any more */
-	char name[URL_MAX_HOST + 1];
-};
-
-struct dns_srv_lookup {
-	unsigned magic;
-	struct dns *dns;
-	struct srv_question *question; /* NULL: answered, `job` tells */
-	enum reason why;
-	size_t n;
-	struct dns_srv *v;
-	struct deferred job;
-	struct timer deadline;
-	dns_on_srv_f *on_done;
-	void *cookie;
-};
-
-#define DNS_SRV_LOOKUP_MAGIC 0xd25a0004
-
-/* A file that is read again when it has changed. */
-struct watched {
-	char *path;
-	struct stat was;
-};
-
-/* A socket of c-ares's. */
-struct wire {
-	LIST_ENTRY(wire) entry;
-	int fd;
-	struct fdwatch *watch;
-	struct dns *dns;
-};
-
-struct dns {
-	unsigned magic;
-	struct loop *loop;
-	bool ending;
-	ares_channel channel; /* NULL: could not be made */
-	char *servers;        /* NULL: those of /etc/resolv.conf */
-	struct timer timeout;
-	LIST_HEAD(, wire) wires;
-	struct watched own_file, system_file, resolv_file;
-	struct hosts *own, *system;
-	mono_us look_next;
-	dur_ms deadline;
-	uint64_t seed;
-	struct map names;
-	TAILQ_HEAD(, name) by_age; /* oldest first */
-	size_t kept, asked, lookups;
-};
-
-#define DNS_MAGIC 0xd25a0003
 
 /* ---- answers ---- */
 
@@ -206,19 +137,19 @@ static void lookup_answer(struct dns_lookup *l, struct answer *a)
 
 /* ---- names ---- */
 
-static struct name *name_of(struct map_node *node)
+static struct dns_name *name_of(struct map_node *node)
 {
-	return (struct name *)(void *)((char *)node - offsetof(struct name, node));
+	return (struct dns_name *)(void *)((char *)node - offsetof(struct dns_name, node));
 }
 
 static bool is_name(const struct map_node *node, const void *wanted)
 {
-	const struct name *name = (const void *)((const char *)node - offsetof(struct name, node));
+	const struct dns_name *name = (const void *)((const char *)node - offsetof(struct dns_name, node));
 
 	return strcmp(name->host, wanted) == 0;
 }
 
-static void name_free(struct name *name)
+static void name_free(struct dns_name *name)
 {
 	struct dns *dns = name->dns;
 
@@ -237,12 +168,12 @@ static void name_free(struct name *name)
 	free(name);
 }
 
-static bool is_asking(const struct name *name)
+static bool is_asking(const struct dns_name *name)
 {
 	return name->half[0].asking || name->half[1].asking;
 }
 
-static void unkeep(struct name *name)
+static void unkeep(struct dns_name *name)
 {
 	if (!name->kept)
 		return;
@@ -251,7 +182,7 @@ static void unkeep(struct name *name)
 	name->kept = false;
 }
 
-static void keep(struct name *name)
+static void keep(struct dns_name *name)
 {
 	struct dns *dns = name->dns;
 
@@ -276,7 +207,7 @@ static enum reason reason_of(const struct half half[2])
 }
 
 /* Makes the answer of what both halves have by now, and gives it to all who wait. */
-static void publish(struct name *name)
+static void publish(struct dns_name *name)
 {
 	struct answer *a = answer_new(REASON_NONE, name->half[0].n + name->half[1].n);
 	struct dns_lookup *l;
@@ -307,105 +238,10 @@ static void publish(struct name *name)
 
 static void on_settle(void *arg)
 {
-	struct name *name = arg;
+	struct dns_name *name = arg;
 
 	CHECK(name, NAME_MAGIC);
 	publish(name);
-}
-
-/* ---- c-ares ---- */
-
-static void on_timeout(void *arg);
-static void on_wire(void *cookie, unsigned events);
-
-/* After every call into c-ares that may have sent something. */
-static void arm_timeout(struct dns *dns)
-{
-	struct timeval tv;
-
-	if (dns->channel && ares_timeout(dns->channel, NULL, &tv))
-		timer_set(&dns->timeout, loop_now(dns->loop) + (int64_t)tv.tv_sec * 1000000 + tv.tv_usec + 1);
-	else
-		timer_clear(&dns->timeout);
-}
-
-static void on_timeout(void *arg)
-{
-	struct dns *dns = arg;
-
-	CHECK(dns, DNS_MAGIC);
-	ares_process_fd(dns->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
-	arm_timeout(dns);
-}
-
-static void on_wire(void *cookie, unsigned events)
-{
-	struct wire *w = cookie; /* gone when c-ares closes the socket in here */
-	struct dns *dns = w->dns;
-	int fd = w->fd;
-
-	CHECK(dns, DNS_MAGIC);
-	ares_process_fd(dns->channel, events & FD_READ ? fd : ARES_SOCKET_BAD,
-			events & FD_WRITE ? fd : ARES_SOCKET_BAD);
-	arm_timeout(dns);
-}
-
-static struct wire *find_wire(struct dns *dns, int fd)
-{
-	struct wire *w;
-
-	LIST_FOREACH(w, &dns->wires, entry)
-	if (w->fd == fd)
-		return w;
-	return NULL;
-}
-
-/* c-ares opens a socket, wants something else of it, or (neither) is about to close it. */
-static void on_socket_state(void *arg, ares_socket_t fd, int readable, int writable)
-{
-	struct dns *dns = arg;
-	struct wire *w = find_wire(dns, fd);
-
-	if (!readable && !writable) {
-		if (!w)
-			return;
-		LIST_REMOVE(w, entry);
-		fdwatch_free(w->watch);
-		free(w);
-		return;
-	}
-	if (!w) {
-		w = NEW(struct wire);
-		w->fd = fd;
-		w->dns = dns;
-		w->watch = fdwatch_new(dns->loop, fd, on_wire, w);
-		LIST_INSERT_HEAD(&dns->wires, w, entry);
-	}
-	fdwatch_want(w->watch, (readable ? FD_READ : 0u) | (writable ? FD_WRITE : 0u));
-}
-
-/* ares_library_init is left out: it does nothing but on Windows, and counts in a global. */
-static ares_channel channel_new(struct dns *dns)
-{
-	char lookups[] = "b"; /* name servers only: the files are ours to read */
-	struct ares_options o = {
-		.flags = ARES_FLAG_NOALIASES,
-		.timeout = FIRST_TRY_MS,
-		.tries = TRIES,
-		.lookups = lookups,
-		.sock_state_cb = on_socket_state,
-		.sock_state_cb_data = dns,
-	};
-	int set = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS | ARES_OPT_SOCK_STATE_CB;
-	ares_channel channel;
-
-	if (ares_init_options(&channel, &o, set) != ARES_SUCCESS)
-		return NULL;
-	if (dns->servers && ares_set_servers_ports_csv(channel, dns->servers) != ARES_SUCCESS) {
-		ares_destroy(channel);
-		return NULL;
-	}
-	return channel;
 }
 
 /* ---- asking ---- */
@@ -442,7 +278,7 @@ static void take_addresses(struct half *h, const struct ares_addrinfo *ai)
 static void on_half(void *arg, int status, int timeouts, struct ares_addrinfo *ai)
 {
 	struct half *h = arg;
-	struct name *name = h->name;
+	struct dns_name *name = h->name;
 	struct dns *dns = name->dns;
 
 	(void)timeouts;
@@ -493,7 +329,7 @@ static void ask_half(struct half *h)
 		on_half(h, ARES_ECONNREFUSED, 0, NULL);
 }
 
-static void ask(struct name *name)
+static void ask(struct dns_name *name)
 {
 	/* A half may still be asking since an earlier round whose answer has expired. */
 	bool ask_half_of[2] = {!name->half[0].asking, !name->half[1].asking};
@@ -508,12 +344,12 @@ static void ask(struct name *name)
 	for (int i = 0; i < 2; i++)
 		if (ask_half_of[i])
 			ask_half(&name->half[i]);
-	arm_timeout(name->dns);
+	dns__arm_timeout(name->dns);
 }
 
-static struct name *name_new(struct dns *dns, const char *host, uint64_t hash)
+static struct dns_name *name_new(struct dns *dns, const char *host, uint64_t hash)
 {
-	struct name *name = NEW(struct name);
+	struct dns_name *name = NEW(struct dns_name);
 
 	name->magic = NAME_MAGIC;
 	name->dns = dns;
@@ -524,122 +360,6 @@ static struct name *name_new(struct dns *dns, const char *host, uint64_t hash)
 	memcpy(name->host, host, strlen(host) + 1);
 	map_insert(&dns->names, &name->node, hash);
 	return name;
-}
-
-/* ---- the files ---- */
-
-static char *slurp(int fd, size_t most, size_t *n)
-{
-	size_t room = 0;
-	char *text = NULL;
-
-	*n = 0;
-	for (;;) {
-		ssize_t got;
-
-		if (*n == room) {
-			room = room ? 2 * room : 16 * 1024;
-			text = mem_realloc(text, room);
-		}
-		got = read(fd, text + *n, room - *n);
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got > 0 && *n + (size_t)got <= most) {
-			*n += (size_t)got;
-			continue;
-		}
-		if (got == 0)
-			return text;
-		if (got > 0)
-			errno = EFBIG;
-		free(text);
-		return NULL;
-	}
-}
-
-static struct hosts *read_hosts(const char *path)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC), err;
-	struct hosts *h = NULL;
-	char *text;
-	size_t n;
-
-	if (fd < 0)
-		return NULL;
-	text = slurp(fd, FILE_MOST_BYTES, &n);
-	err = errno;
-	close(fd);
-	if (text)
-		h = hosts_parse(span_of(text, n));
-	free(text);
-	errno = err;
-	return h;
-}
-
-static bool has_changed(struct watched *w)
-{
-	struct stat now = {0};
-	bool changed;
-
-	if (!w->path || stat(w->path, &now) < 0)
-		return false; /* not there: perhaps about to be replaced */
-	changed = now.st_ino != w->was.st_ino || now.st_dev != w->was.st_dev || now.st_size != w->was.st_size ||
-		  now.st_mtim.tv_sec != w->was.st_mtim.tv_sec || now.st_mtim.tv_nsec != w->was.st_mtim.tv_nsec;
-	w->was = now;
-	return changed;
-}
-
-static void use_hosts(struct hosts **place, struct hosts *h)
-{
-	if (!h)
-		return;
-	hosts_free(*place);
-	*place = h;
-}
-
-/* Another channel; what the old one was asking is asked again there. */
-static void use_channel(struct dns *dns, ares_channel channel)
-{
-	ares_channel old = dns->channel;
-
-	dns->channel = channel;
-	if (old)
-		ares_destroy(old);
-	arm_timeout(dns);
-}
-
-static void look_at_files(struct dns *dns)
-{
-	mono_us now = loop_now(dns->loop);
-	ares_channel channel;
-
-	if (now < dns->look_next)
-		return;
-	dns->look_next = mono_after(now, LOOK_EVERY);
-	if (has_changed(&dns->own_file))
-		use_hosts(&dns->own, read_hosts(dns->own_file.path));
-	if (has_changed(&dns->system_file))
-		use_hosts(&dns->system, read_hosts(dns->system_file.path));
-	if (!dns->servers && (has_changed(&dns->resolv_file) || !dns->channel)) {
-		channel = channel_new(dns);
-		if (channel)
-			use_channel(dns, channel);
-	}
-}
-
-int dns_set_hosts_file(struct dns *dns, const char *path)
-{
-	struct hosts *h = path ? read_hosts(path) : hosts_parse(SPAN_NONE);
-	char *copy;
-
-	CHECK(dns, DNS_MAGIC);
-	if (!h)
-		return -1;
-	use_hosts(&dns->own, h);
-	copy = path ? span_dup(span_str(path)) : NULL;
-	free(dns->own_file.path);
-	dns->own_file = (struct watched){.path = copy};
-	return 0;
 }
 
 /* ---- answers that need no server ---- */
@@ -685,8 +405,7 @@ static struct answer *known_here(struct dns *dns, struct span host)
 	return n ? answer_of(v, n) : NULL;
 }
 
-/* Lower case, no dot at the end, NUL-ended. -1: no host name is that long. */
-static int normal_form(struct span host, char out[URL_MAX_HOST + 1])
+int dns__normal_form(struct span host, char out[URL_MAX_HOST + 1])
 {
 	if (host.n > 1 && host.p[host.n - 1] == '.')
 		host.n--;
@@ -711,13 +430,13 @@ static void wait_for(struct dns_lookup *l, const char *host)
 	struct dns *dns = l->dns;
 	uint64_t hash = checksum_seeded(span_str(host), dns->seed);
 	struct map_node *node = map_find(&dns->names, hash, is_name, host);
-	struct name *name = node ? name_of(node) : NULL;
+	struct dns_name *name = node ? name_of(node) : NULL;
 
 	if (name && name->answer && loop_now(dns->loop) < name->good_until) {
 		lookup_answer(l, name->answer);
 		return;
 	}
-	if (!(name && name->round) && dns->asked >= MOST_ASKED) {
+	if (!(name && name->round) && dns->asked >= DNS_MOST_ASKED) {
 		answer_and_forget(l, answer_new(REASON_TOO_BUSY, 0));
 		return;
 	}
@@ -744,8 +463,8 @@ struct dns_lookup *dns_start(struct dns *dns, struct span host, dns_on_done_f *o
 	l->cookie = cookie;
 	timer_init(&l->deadline, dns->loop, on_deadline, l);
 	dns->lookups++;
-	look_at_files(dns);
-	n = normal_form(host, name);
+	dns__look_at_files(dns);
+	n = dns__normal_form(host, name);
 	here = n < 0 ? answer_new(REASON_DNS_NO_NAME, 0) : known_here(dns, span_of(name, (size_t)n));
 	if (here)
 		answer_and_forget(l, here);
@@ -765,188 +484,6 @@ void dns_cancel(struct dns_lookup **lp)
 	lookup_free(l);
 }
 
-/* ---- SRV records ---- */
-
-static void srv_free(struct dns_srv_lookup *l)
-{
-	if (l->question)
-		l->question->lookup = NULL;
-	loop_defer_cancel(l->dns->loop, &l->job);
-	timer_fini(&l->deadline);
-	l->dns->lookups--;
-	free(l->v);
-	l->magic = 0;
-	free(l);
-}
-
-static void on_srv_answer(void *arg)
-{
-	struct dns_srv_lookup *l = arg;
-	struct dns_srv *v = l->v;
-	size_t n = l->n;
-	enum reason why = l->why;
-	dns_on_srv_f *on_done = l->on_done;
-	void *cookie = l->cookie;
-
-	CHECK(l, DNS_SRV_LOOKUP_MAGIC);
-	l->v = NULL;
-	srv_free(l);
-	on_done(cookie, v, n, why);
-	free(v);
-}
-
-static void on_srv_deadline(void *arg)
-{
-	struct dns_srv_lookup *l = arg;
-	dns_on_srv_f *on_done = l->on_done;
-	void *cookie = l->cookie;
-
-	CHECK(l, DNS_SRV_LOOKUP_MAGIC);
-	srv_free(l);
-	on_done(cookie, NULL, 0, REASON_DNS_TIMEOUT);
-}
-
-/* Its turn comes, as lookup_answer does it. */
-static void srv_answer(struct dns_srv_lookup *l, enum reason why)
-{
-	l->why = why;
-	timer_clear(&l->deadline);
-	loop_defer(l->dns->loop, &l->job, on_srv_answer, l);
-}
-
-static int compare_srv(const void *a, const void *b)
-{
-	const struct dns_srv *x = a, *y = b;
-	int by_name;
-
-	if (x->priority != y->priority)
-		return x->priority < y->priority ? -1 : 1;
-	if (x->weight != y->weight)
-		return x->weight > y->weight ? -1 : 1;
-	by_name = strcmp(x->target, y->target);
-	return by_name ? by_name : (x->port > y->port) - (x->port < y->port);
-}
-
-static void take_services(struct dns_srv_lookup *l, const struct ares_srv_reply *first)
-{
-	size_t room = 0;
-
-	for (const struct ares_srv_reply *r = first; r && room < DNS_MOST_SRV; r = r->next)
-		room++;
-	l->v = mem_zalloc((room + 1) * sizeof(l->v[0]));
-	for (const struct ares_srv_reply *r = first; r && l->n < room; r = r->next) {
-		struct dns_srv *to = &l->v[l->n];
-		char target[URL_MAX_HOST + 1];
-		int n = normal_form(span_str(r->host), target);
-
-		/* A target of "." says that there is no such service (RFC 2782). */
-		if (n <= 0 || !r->port || !url_is_host(span_of(target, (size_t)n)))
-			continue;
-		memcpy(to->target, target, (size_t)n + 1);
-		to->port = r->port;
-		to->priority = r->priority;
-		to->weight = r->weight;
-		l->n++;
-	}
-	qsort(l->v, l->n, sizeof(l->v[0]), compare_srv);
-}
-
-static enum reason read_services(struct dns_srv_lookup *l, int status, const unsigned char *packet, int packet_bytes)
-{
-	struct ares_srv_reply *first = NULL;
-
-	if (status == ARES_SUCCESS)
-		status = ares_parse_srv_reply(packet, packet_bytes, &first);
-	switch (status) {
-	case ARES_SUCCESS:
-		take_services(l, first);
-		ares_free_data(first);
-		return REASON_NONE;
-	case ARES_ENODATA:
-		return REASON_NONE;
-	case ARES_ENOTFOUND:
-		return REASON_DNS_NO_NAME;
-	case ARES_ETIMEOUT:
-		return REASON_DNS_TIMEOUT;
-	default:
-		return REASON_DNS_FAILED;
-	}
-}
-
-static void ask_srv(struct srv_question *q);
-
-static void on_srv(void *arg, int status, int timeouts, unsigned char *packet, int packet_bytes)
-{
-	struct srv_question *q = arg;
-	struct dns_srv_lookup *l = q->lookup;
-
-	(void)timeouts;
-	if (status == ARES_EDESTRUCTION && l && !q->dns->ending) { /* the servers have changed */
-		ask_srv(q);
-		return;
-	}
-	q->dns->asked--;
-	if (l) {
-		l->question = NULL;
-		srv_answer(l, read_services(l, status, packet, packet_bytes));
-	}
-	free(q);
-}
-
-static void ask_srv(struct srv_question *q)
-{
-	if (q->dns->channel)
-		ares_query(q->dns->channel, q->name, CLASS_IN, TYPE_SRV, on_srv, q);
-	else
-		on_srv(q, ARES_ECONNREFUSED, 0, NULL, 0);
-}
-
-struct dns_srv_lookup *dns_srv_start(struct dns *dns, struct span name, dns_on_srv_f *on_done, void *cookie)
-{
-	struct dns_srv_lookup *l = NEW(struct dns_srv_lookup);
-	struct srv_question *q;
-	char host[URL_MAX_HOST + 1];
-	int n = normal_form(name, host);
-
-	CHECK(dns, DNS_MAGIC);
-	l->magic = DNS_SRV_LOOKUP_MAGIC;
-	l->dns = dns;
-	l->on_done = on_done;
-	l->cookie = cookie;
-	timer_init(&l->deadline, dns->loop, on_srv_deadline, l);
-	dns->lookups++;
-	look_at_files(dns);
-	if (n <= 0 || !url_is_host(span_of(host, (size_t)n))) {
-		srv_answer(l, REASON_DNS_NO_NAME);
-		return l;
-	}
-	if (dns->asked >= MOST_ASKED) {
-		srv_answer(l, REASON_TOO_BUSY);
-		return l;
-	}
-	q = NEW(struct srv_question);
-	q->dns = dns;
-	q->lookup = l;
-	memcpy(q->name, host, (size_t)n + 1);
-	l->question = q;
-	dns->asked++;
-	timer_set_in(&l->deadline, dns->deadline);
-	ask_srv(q);
-	arm_timeout(dns);
-	return l;
-}
-
-void dns_srv_cancel(struct dns_srv_lookup **lp)
-{
-	struct dns_srv_lookup *l = *lp;
-
-	if (!l)
-		return;
-	CHECK(l, DNS_SRV_LOOKUP_MAGIC);
-	*lp = NULL;
-	srv_free(l);
-}
-
 /* ---- the whole ---- */
 
 struct dns *dns_new(struct loop *loop)
@@ -957,18 +494,16 @@ struct dns *dns_new(struct loop *loop)
 	dns->loop = loop;
 	dns->deadline = DNS_DEADLINE;
 	dns->seed = rng_secret_u64();
-	LIST_INIT(&dns->wires);
 	TAILQ_INIT(&dns->by_age);
-	timer_init(&dns->timeout, loop, on_timeout, dns);
-	dns->system_file.path = span_dup(SPAN("/etc/hosts"));
-	dns->resolv_file.path = span_dup(SPAN("/etc/resolv.conf"));
-	look_at_files(dns);
+	dns__channel_init(dns);
+	dns__files_init(dns);
+	dns__look_at_files(dns);
 	return dns;
 }
 
 static void forget_names(struct dns *dns)
 {
-	struct name *name, *next;
+	struct dns_name *name, *next;
 
 	for (name = TAILQ_FIRST(&dns->by_age); name; name = next) {
 		next = TAILQ_NEXT(name, by_age);
@@ -983,7 +518,7 @@ int dns_set_servers_csv(struct dns *dns, const char *servers)
 
 	CHECK(dns, DNS_MAGIC);
 	dns->servers = span_dup(span_str(servers));
-	channel = channel_new(dns);
+	channel = dns__channel_new(dns);
 	if (!channel) {
 		free(dns->servers);
 		dns->servers = was;
@@ -991,7 +526,7 @@ int dns_set_servers_csv(struct dns *dns, const char *servers)
 	}
 	free(was);
 	forget_names(dns);
-	use_channel(dns, channel);
+	dns__use_channel(dns, channel);
 	return 0;
 }
 
@@ -1009,17 +544,11 @@ void dns_free(struct dns *dns)
 	CHECK(dns, DNS_MAGIC);
 	CHECK_THAT(dns->lookups == 0);
 	dns->ending = true;
-	if (dns->channel)
-		ares_destroy(dns->channel);
+	dns__channel_fini(dns);
 	while ((node = map_next(&dns->names, NULL)) != NULL)
 		name_free(name_of(node));
 	map_fini(&dns->names);
-	timer_fini(&dns->timeout);
-	hosts_free(dns->own);
-	hosts_free(dns->system);
-	free(dns->own_file.path);
-	free(dns->system_file.path);
-	free(dns->resolv_file.path);
+	dns__files_fini(dns);
 	free(dns->servers);
 	dns->magic = 0;
 	free(dns);
