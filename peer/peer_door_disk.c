@@ -47,7 +47,7 @@ enum door_found door__disk_find(struct visitor *v, struct entry **out)
 	struct disk_file *file;
 
 	*out = NULL;
-	switch (disk_find_now(v->door->settings.disk, &ask, &file)) {
+	switch (disk_find_now(v->door->settings.disk, &ask, &file, NULL)) {
 	case DISK_FILE:
 		*out = entry_of(v, file);
 		disk_file_unref(&file);

@@ -92,9 +92,15 @@ enum disk_got {
 	DISK_COLD, /* something, but not in the page cache: ask by disk_find_start */
 };
 
-/* The object for this request, its head and end read and checked (of a small one, all: disk_file_small). Which variant
- * it is, is decided by the Vary of what is there. Never waits. What is damaged goes to quarantine, and is not there. */
-enum disk_got disk_find_now(struct disk *, const struct index_ask *, struct disk_file **out);
+/* A small object (a file of up to 64 KiB) is read and checked whole when it is opened. */
+struct disk_small {
+	char *bytes; /* for the caller to free; NULL: it is not a small one, or was open already */
+	struct span body;
+};
+
+/* The object for this request, its head and end read and checked (of a small one, all: *small, unless NULL). Which variant it is, is decided by the Vary of
+ * what is there. Never waits. What is damaged goes to quarantine, and is not there. */
+enum disk_got disk_find_now(struct disk *, const struct index_ask *, struct disk_file **out, struct disk_small *small);
 
 /* The same by a worker: `file` is the callback's to take, or NULL. On the loop that asked. There is no cancelling:
  * cookie finds its owner by reference. -1: the queue is full; treat as nothing there. The ask is copied with all its

@@ -12,11 +12,10 @@
 
 /* ---- life ---- */
 
-struct disk_file *disk__file_new(struct disk *d, const struct disk_label *label, struct head *head, size_t small_bytes)
+struct disk_file *disk__file_new(struct disk *d, const struct disk_label *label, struct head *head)
 {
-	struct disk_file *f = mem_alloc(sizeof(*f) + small_bytes);
+	struct disk_file *f = NEW(struct disk_file);
 
-	memset(f, 0, sizeof(*f));
 	f->magic = DISK_FILE_MAGIC;
 	f->refs = 1;
 	f->disk = d;
@@ -32,7 +31,8 @@ void disk__file_free(struct disk_file *f)
 	if (f->fd >= 0)
 		f->disk->ops->close(f->disk->ops, f->fd);
 	head_unref(&f->head);
-	free(f->sums);
+	if (f->sums != &f->only_sum)
+		free(f->sums);
 	pthread_mutex_destroy(&f->lock);
 	f->magic = 0;
 	free(f);
@@ -129,17 +129,11 @@ const uint8_t *disk_file_digest(const struct disk_file *f)
 	return atomic_load_explicit(&f->growing, memory_order_acquire) ? NULL : f->digest;
 }
 
-const char *disk_file_small(const struct disk_file *f, size_t *n)
-{
-	*n = f->small ? (size_t)f->length : 0;
-	return f->small;
-}
-
 uint64_t disk_file_memory(const struct disk_file *f)
 {
-	uint64_t chunks = f->sums ? (disk_file_length(f) + DISK_CHUNK_BYTES - 1) / DISK_CHUNK_BYTES : 0;
+	uint64_t chunks = (disk_file_length(f) + DISK_CHUNK_BYTES - 1) / DISK_CHUNK_BYTES;
 
-	return sizeof(*f) + 16 + chunks * sizeof(*f->sums) + (f->small ? disk_file_length(f) : 0);
+	return sizeof(*f) + 16 + chunks * sizeof(*f->sums);
 }
 
 bool disk_file_is_kept(struct disk_file *f)
@@ -150,6 +144,11 @@ bool disk_file_is_kept(struct disk_file *f)
 	kept = f->rec != NULL;
 	disk__unlock(f->disk);
 	return kept;
+}
+
+_Atomic uint64_t *disk_file_asked(struct disk_file *f)
+{
+	return &f->asked;
 }
 
 void disk_file_hit(struct disk_file *f)
@@ -218,31 +217,39 @@ static bool take_end(struct disk_file *f, struct span part, uint64_t length, uin
 	return true;
 }
 
-/* All of it is in f->bytes; its body is at most one chunk. */
-static bool take_small(struct disk *d, struct disk_file *f, const struct disk_place *place)
+/* `all` is the whole file; its body is at most one chunk. */
+static bool take_small(struct disk *d, struct disk_file *f, const struct disk_place *place, struct span all,
+		       struct span *body)
 {
-	struct span all = span_of(f->bytes, (size_t)place->bytes);
 	uint32_t head_bytes = disk_format_look(all);
-	uint64_t length, sum = 0;
+	uint64_t length;
 
 	if (!head_bytes || !disk_format_length(all.n, head_bytes, &length) ||
 	    !take_head(d, f, place, span_upto(all, head_bytes)))
 		return false;
-	f->small = f->bytes + head_bytes;
-	if (!take_end(f, span_from(all, head_bytes + (size_t)length), length, &sum))
+	f->sums = &f->only_sum;
+	*body = span_of(all.p + head_bytes, (size_t)length);
+	if (!take_end(f, span_from(all, head_bytes + (size_t)length), length, f->sums))
 		return false;
-	return !length || disk_format_sum(span_of(f->small, (size_t)length), place->serial) == sum;
+	return !length || disk_format_sum(*body, place->serial) == f->only_sum;
 }
 
-static enum disk_loading load_small(struct disk *d, struct disk_file *f, const struct disk_place *place, bool wait)
+static enum disk_loading load_small(struct disk *d, struct disk_file *f, const struct disk_place *place, bool wait,
+				    struct disk_small *out)
 {
-	int err = get(d, f->fd, f->bytes, (size_t)place->bytes, 0, wait);
+	struct disk_small s = {.bytes = mem_alloc((size_t)place->bytes)};
+	int err = get(d, f->fd, s.bytes, (size_t)place->bytes, 0, wait);
+	enum disk_loading result = DISK_LOAD_BAD;
 
 	if (err)
-		return by_errno(d, err);
-	d->ops->close(d->ops, f->fd);
-	f->fd = -1;
-	return take_small(d, f, place) ? DISK_LOADED : DISK_LOAD_BAD;
+		result = by_errno(d, err);
+	else if (take_small(d, f, place, span_of(s.bytes, (size_t)place->bytes), &s.body))
+		result = DISK_LOADED;
+	if (result == DISK_LOADED && out)
+		*out = s;
+	else
+		free(s.bytes);
+	return result;
 }
 
 static enum disk_loading load_end(struct disk *d, struct disk_file *f, const struct disk_place *place, bool wait)
@@ -294,9 +301,9 @@ static enum disk_loading load_large(struct disk *d, struct disk_file *f, const s
 	return good ? load_end(d, f, place, wait) : DISK_LOAD_BAD;
 }
 
-enum disk_loading disk__load(struct disk *d, const struct disk_place *place, bool wait, struct disk_file **out)
+enum disk_loading disk__load(struct disk *d, const struct disk_place *place, bool wait, struct disk_file **out,
+			     struct disk_small *small)
 {
-	bool small = place->bytes <= DISK_SMALL_BYTES;
 	struct disk_label label = {.serial = place->serial};
 	char path[DISK_PATH_BYTES];
 	enum disk_loading result;
@@ -307,9 +314,10 @@ enum disk_loading disk__load(struct disk *d, const struct disk_place *place, boo
 	fd = wait ? d->ops->open(d->ops, d->objects, path, DISK_OPEN_READ) : d->ops->open_now(d->ops, d->objects, path);
 	if (fd < 0)
 		return by_errno(d, fd);
-	f = disk__file_new(d, &label, NULL, small ? (size_t)place->bytes : 0);
+	f = disk__file_new(d, &label, NULL);
 	f->fd = fd;
-	result = small ? load_small(d, f, place, wait) : load_large(d, f, place, wait);
+	result =
+		place->bytes <= DISK_SMALL_BYTES ? load_small(d, f, place, wait, small) : load_large(d, f, place, wait);
 	if (result == DISK_LOADED)
 		*out = f;
 	else
@@ -404,21 +412,18 @@ static ssize_t read_bytes(struct disk_file *f, uint64_t pos, char *to, size_t mo
 static enum disk_read read_some(struct disk_file *f, uint64_t pos, char *to, size_t room, size_t *n, bool wait)
 {
 	struct extent e = published(f);
-	size_t most = room / DISK_CHUNK_BYTES * DISK_CHUNK_BYTES;
+	size_t most = room;
 	ssize_t got;
 
 	CHECK(f, DISK_FILE_MAGIC);
 	*n = 0;
 	if (pos >= e.length)
 		return DISK_READ_SOME;
-	CHECK_THAT(pos % DISK_CHUNK_BYTES == 0 && most);
-	if (e.length - pos < most)
+	if (e.length - pos <= most)
 		most = (size_t)(e.length - pos);
-	if (f->small) {
-		memcpy(to, f->small + pos, most);
-		*n = most;
-		return DISK_READ_SOME;
-	}
+	else
+		most -= most % DISK_CHUNK_BYTES;
+	CHECK_THAT(pos % DISK_CHUNK_BYTES == 0 && most);
 	got = read_bytes(f, pos, to, most, wait);
 	if (got == -EAGAIN)
 		return DISK_READ_COLD;

@@ -28,19 +28,18 @@ bool disk_file_is_guarded(
 wall_ms disk_file_received(const struct disk_file *);
 uint64_t disk_file_length(const struct disk_file *);       /* of the body; grows while it is written */
 const uint8_t *disk_file_digest(const struct disk_file *); /* SHA-256; NULL while it is written */
-/* A small object (a file of up to 64 KiB) was read and checked whole when it was found: its body, as long as the
- * reference is held. NULL: it is not a small one, or was written by this process and is still open from that. */
-const char *disk_file_small(const struct disk_file *, size_t *n);
-uint64_t disk_file_memory(const struct disk_file *); /* what it costs while it is open */
-bool disk_file_is_kept(struct disk_file *);          /* in the tier: not evicted, purged, or found damaged */
+uint64_t disk_file_memory(const struct disk_file *);       /* what it costs while it is open */
+bool disk_file_is_kept(struct disk_file *);                /* in the tier: not evicted, purged, or found damaged */
 
 /* Served from: counts for the tier's policy. No lock. */
 void disk_file_hit(struct disk_file *);
+/* For the memory tier to remember when it was asked for last (store.h: is_worth); 0 when it is opened. */
+_Atomic uint64_t *disk_file_asked(struct disk_file *);
 
 enum disk_read { DISK_READ_SOME, DISK_READ_COLD, DISK_READ_BAD };
 
-/* Bytes from `pos` on into `to`: whole chunks as far as they fit (room of at least DISK_CHUNK_BYTES; pos a multiple of
- * it), checked. Of a growing file what has been published, its last chunk perhaps in part; *n 0: nothing there yet (or
+/* Bytes from `pos` on into `to`: whole chunks as far as they fit (room of at least DISK_CHUNK_BYTES, or for all that is
+ * left; pos a multiple of it), checked. Of a growing file what has been published, its last chunk perhaps in part; *n 0: nothing there yet (or
  * the end). COLD: not in the page cache. BAD: it has been quarantined already, if it was published. Never waits. */
 enum disk_read disk_file_read_now(struct disk_file *, uint64_t pos, char *to, size_t room, size_t *n);
 /* The same, waiting for the disk: on workers only. Never COLD. */

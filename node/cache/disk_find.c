@@ -117,7 +117,8 @@ static void remove_denied(struct disk *d, const struct disk_place *place)
 }
 
 /* NULL and DISK_COLD, or NULL and DISK_NONE. */
-static struct disk_file *open_place(struct disk *d, const struct disk_place *place, bool wait, enum disk_got *got)
+static struct disk_file *open_place(struct disk *d, const struct disk_place *place, bool wait, enum disk_got *got,
+				    struct disk_small *small)
 {
 	struct disk_file *f;
 
@@ -127,7 +128,7 @@ static struct disk_file *open_place(struct disk *d, const struct disk_place *pla
 	*got = DISK_NONE;
 	if (f)
 		return f;
-	switch (disk__load(d, place, wait, &f)) {
+	switch (disk__load(d, place, wait, &f, small)) {
 	case DISK_LOADED:
 		if (!disk__is_denied(d, f))
 			return share(d, place, f);
@@ -153,7 +154,7 @@ struct disk_file *disk__open_place(struct disk *d, const struct disk_place *plac
 {
 	enum disk_got got;
 
-	return open_place(d, place, true, &got);
+	return open_place(d, place, true, &got, NULL);
 }
 
 /* ---- which of a key's fits ---- */
@@ -207,24 +208,34 @@ static bool fits_request(const struct disk_file *f, const struct index_ask *ask,
 	return key_variant_same(wanted, &f->label.variant);
 }
 
+static void forget_small(struct disk_small *small)
+{
+	if (!small)
+		return;
+	free(small->bytes);
+	*small = (struct disk_small){0};
+}
+
 static enum disk_got try_place(struct disk *d, const struct disk_place *place, const struct index_ask *ask, bool wait,
-			       struct key_variant *wanted, struct disk_file **out)
+			       struct key_variant *wanted, struct disk_file **out, struct disk_small *small)
 {
 	enum disk_got got;
-	struct disk_file *f = open_place(d, place, wait, &got);
+	struct disk_file *f = open_place(d, place, wait, &got, small);
 
 	*wanted = (struct key_variant){0};
-	if (!f)
-		return got;
-	if (fits_request(f, ask, wanted)) {
+	if (f && fits_request(f, ask, wanted)) {
 		*out = f;
 		return DISK_FILE;
 	}
+	forget_small(small);
+	if (!f)
+		return got;
 	disk_file_unref(&f);
 	return DISK_NONE;
 }
 
-static enum disk_got find(struct disk *d, const struct index_ask *ask, bool wait, struct disk_file **out)
+static enum disk_got find(struct disk *d, const struct index_ask *ask, bool wait, struct disk_file **out,
+			  struct disk_small *small)
 {
 	struct disk_id id = disk_id(&ask->key);
 	struct disk_place v[MOST_HEADS], other;
@@ -234,20 +245,23 @@ static enum disk_got find(struct disk *d, const struct index_ask *ask, bool wait
 
 	*out = NULL;
 	for (unsigned i = 0; i < n; i++) {
-		got = try_place(d, &v[i], ask, wait, &wanted, out);
+		got = try_place(d, &v[i], ask, wait, &wanted, out, small);
 		if (got == DISK_NONE && place_of_variant(d, &id, disk_id_variant(&wanted), &other) &&
 		    other.serial != v[i].serial)
-			got = try_place(d, &other, ask, wait, &wanted, out);
+			got = try_place(d, &other, ask, wait, &wanted, out, small);
 		if (got != DISK_NONE)
 			return got;
 	}
 	return DISK_NONE;
 }
 
-enum disk_got disk_find_now(struct disk *d, const struct index_ask *ask, struct disk_file **out)
+enum disk_got disk_find_now(struct disk *d, const struct index_ask *ask, struct disk_file **out,
+			    struct disk_small *small)
 {
 	CHECK(d, DISK_MAGIC);
-	return find(d, ask, false, out);
+	if (small)
+		*small = (struct disk_small){0};
+	return find(d, ask, false, out, small);
 }
 
 /* ---- by a worker ---- */
@@ -297,7 +311,7 @@ static void find_job(void *arg)
 {
 	struct finding *g = arg;
 
-	find(g->disk, &g->ask, true, &g->file);
+	find(g->disk, &g->ask, true, &g->file, NULL);
 	disk__job_ends(g->disk);
 }
 

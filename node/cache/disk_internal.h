@@ -37,20 +37,20 @@ struct disk_file {
 	bool gone;                       /* [l] unlinked, or about to be: what it costs is free when it is closed */
 	uint64_t charge;                 /* [l] of one that is gone and unlinked */
 	_Atomic uint32_t hits;           /* not yet counted in rec */
+	_Atomic uint64_t asked;          /* store.h: is_worth */
 	STAILQ_ENTRY(disk_file) closing; /* also of those that are to be told of (they have a reference then) */
 	struct disk_label label;         /* [c] */
 	struct head *head;               /* [c] one reference */
 	uint32_t head_bytes;             /* [c] */
-	int fd;                          /* -1: all is in `bytes`, or nothing is written yet */
+	int fd;                          /* -1: nothing is written yet */
 	_Atomic uint64_t length;         /* of the body: what may be read */
 	_Atomic bool growing;
 	pthread_mutex_t lock; /* of a growing one: guards length with the sums */
-	uint64_t *sums;       /* of whole chunks; NULL for a small one, which has been checked */
+	uint64_t *sums;       /* of whole chunks */
 	uint64_t tail_sum;    /* growing: of what is there of the last chunk */
 	uint64_t sums_room;
+	uint64_t only_sum; /* of one that was loaded and is not longer than a chunk: `sums` points here */
 	uint8_t digest[HEAD_DIGEST_BYTES];
-	const char *small; /* its body; NULL: not a small one */
-	char bytes[];      /* of a small one: the whole file */
 };
 
 #define DISK_FILE_MAGIC 0xd15cf11e
@@ -74,11 +74,12 @@ enum disk_loading {
 	DISK_LOAD_NOT_NOW, /* no descriptors, no memory: says nothing about the file */
 };
 
-/* Opens it and checks head and end (of a small one, all). Not in the table of open files yet. `wait`: for the disk;
- * else never. */
-enum disk_loading disk__load(struct disk *, const struct disk_place *, bool wait, struct disk_file **out);
+/* Opens it and checks head and end (of a small one, all: `small` has it then, unless NULL). Not in the table of open files yet.
+ * `wait`: for the disk; else never. */
+enum disk_loading disk__load(struct disk *, const struct disk_place *, bool wait, struct disk_file **out,
+			     struct disk_small *small);
 /* For the writer: nothing is in it yet. Takes one more reference to the head. */
-struct disk_file *disk__file_new(struct disk *, const struct disk_label *, struct head *, size_t small_bytes);
+struct disk_file *disk__file_new(struct disk *, const struct disk_label *, struct head *);
 void disk__file_free(struct disk_file *);
 
 /* ---- what is being written ---- */

@@ -51,12 +51,12 @@ static void count(struct disk *d, bool bad)
 }
 
 /* True: go on. What is bad quarantines itself while it is read. */
-static bool read_all(struct disk_scrubber *s, struct disk_file *f, bool *bad)
+static bool read_all(struct disk_scrubber *s, struct disk_file *f, bool is_checked, bool *bad)
 {
 	uint64_t pos = 0;
 	size_t n = 1;
 
-	if (f->small)
+	if (is_checked)
 		return !pace(s, f->length);
 	while (n && !*bad) {
 		*bad = disk_file_read(f, pos, s->piece, PIECE_BYTES, &n) == DISK_READ_BAD;
@@ -70,12 +70,14 @@ static bool read_all(struct disk_scrubber *s, struct disk_file *f, bool *bad)
 static bool scrub_one(struct disk_scrubber *s, const struct disk_place *place)
 {
 	struct disk *d = s->disk;
+	struct disk_small small = {0};
 	bool bad = false, more = true;
 	struct disk_file *f;
 
-	switch (disk__load(d, place, true, &f)) {
+	switch (disk__load(d, place, true, &f, &small)) {
 	case DISK_LOADED:
-		more = read_all(s, f, &bad);
+		more = read_all(s, f, small.bytes != NULL, &bad);
+		free(small.bytes);
 		disk_file_unref(&f);
 		break;
 	case DISK_LOAD_BAD:

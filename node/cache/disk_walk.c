@@ -297,7 +297,7 @@ static void take_stray(struct disk_walk *k, uint64_t serial)
 	disk__path(serial, path);
 	if (d->ops->size(d->ops, d->objects, path, &place.bytes) < 0)
 		return;
-	switch (disk__load(d, &place, true, &f)) {
+	switch (disk__load(d, &place, true, &f, NULL)) {
 	case DISK_LOADED:
 		break;
 	case DISK_LOAD_BAD:

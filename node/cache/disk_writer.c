@@ -74,7 +74,7 @@ static bool begin(struct disk *d, const struct beginning *b, struct disk_writing
 		label.serial = d->next_serial++;
 		w->promised = charge;
 		d->promised += charge;
-		w->file = disk__file_new(d, &label, b->head, 0);
+		w->file = disk__file_new(d, &label, b->head);
 		w->file->head_bytes = head_bytes;
 		w->file->growing = true;
 		LIST_INSERT_HEAD(&d->writings, w, link);

@@ -308,6 +308,25 @@ bool index_publish_for(struct index *x, struct entry *e, struct entry *pending)
 	return !purged;
 }
 
+bool index_swap(struct index *x, struct entry *old, const struct head *head, struct entry *e)
+{
+	struct shard *s = old->shard;
+	bool same;
+
+	CHECK(e, ENTRY_MAGIC);
+	CHECK_THAT(e->shard == s);
+	pthread_mutex_lock(&s->lock);
+	same = old->in_index && old->head == head;
+	if (same) {
+		index__take_out(s, old);
+		put_in(s, e);
+	}
+	pthread_mutex_unlock(&s->lock);
+	if (same)
+		index__removed(x, old);
+	return same;
+}
+
 struct entry *index_mark(struct index *x, const struct key *key, mono_us until)
 {
 	struct shard *s = index__shard_of(x, key);

@@ -79,6 +79,10 @@ struct entry *index_entry(struct index *, const struct key *);
  * nothing is published. */
 bool index_publish_for(struct index *, struct entry *, struct entry *pending);
 
+/* The same in place of a published one, if that is still there, and still has this head (else false: something else has come, or nothing is
+ * wanted any more). */
+bool index_swap(struct index *, struct entry *old, const struct head *, struct entry *);
+
 /* A private entry, not in the index at all: for what is neither looked up nor stored. One reference. */
 struct entry *index_private(struct index *);
 

@@ -18,7 +18,7 @@ struct reader_piece {
 	uint64_t pos; /* where its bytes are in the body */
 	size_t n;
 	bool busy;
-	char bytes[DISK_CHUNK_BYTES];
+	char bytes[]; /* a chunk, or all that a shorter body has */
 };
 
 static void piece_free(struct reader_piece *p)
@@ -76,20 +76,30 @@ static void on_again(void *arg)
 
 /* ---- pieces ---- */
 
+static size_t piece_room(const struct disk_file *file)
+{
+	bool whole = disk_file_digest(file) != NULL;
+	uint64_t n = disk_file_length(file);
+
+	return whole && n < DISK_CHUNK_BYTES ? (size_t)n : DISK_CHUNK_BYTES;
+}
+
 static struct reader_piece *piece_of(struct reader *r, struct disk_file *file)
 {
 	struct reader_piece *p = r->piece;
+	size_t room;
 
 	if (p)
 		return p;
-	p = mem_alloc(sizeof(*p));
-	memset(p, 0, offsetof(struct reader_piece, bytes));
+	room = piece_room(file);
+	p = mem_alloc(sizeof(*p) + room);
+	memset(p, 0, sizeof(*p));
 	p->reader = r;
 	p->loop = r->ask.loop;
 	p->reading = (struct disk_file_reading){
 		.file = disk_file_ref(file),
 		.to = p->bytes,
-		.room = sizeof(p->bytes),
+		.room = room,
 	};
 	timer_init(&p->again, p->loop, on_again, p);
 	r->piece = p;
@@ -103,7 +113,7 @@ static bool read_chunk(struct reader *r, struct disk_file *file)
 
 	p->pos = p->reading.pos = r->at.pos - r->at.pos % DISK_CHUNK_BYTES;
 	p->n = 0;
-	switch (disk_file_read_now(file, p->pos, p->bytes, sizeof(p->bytes), &p->n)) {
+	switch (disk_file_read_now(file, p->pos, p->bytes, p->reading.room, &p->n)) {
 	case DISK_READ_SOME:
 		r->bad = p->n <= r->at.pos - p->pos; /* shorter than its entry */
 		return !r->bad;
@@ -150,20 +160,11 @@ int reader__spans_of_file(struct reader *r, struct span *v, int most, uint64_t m
 {
 	struct entry *e = r->ask.entry;
 	struct disk_file *file = r->ask.file;
-	const char *small;
-	size_t n;
 
 	if (r->bad)
 		return -1;
 	if (r->waiting || !max_bytes || r->at.pos >= body_length(&e->body))
 		return 0;
-	small = disk_file_small(file, &n);
-	if (small) {
-		v[0] = span_from(span_of(small, n), (size_t)r->at.pos);
-		if (v[0].n > max_bytes)
-			v[0].n = (size_t)max_bytes;
-		return 1;
-	}
 	if (!holds(r->piece, r->at.pos)) {
 		if (goes_to_memory(r, file))
 			return body_spans(&e->body, &r->at, v, most, max_bytes);

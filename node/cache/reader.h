@@ -1,6 +1,6 @@
 /* reader: one who reads the body of an entry from a position on, wherever its bytes are (entry.h).
  *
- * From memory it is a look at the chunks (body.h), no more. From a file it reads 64 KiB at a time into a piece of its own, checked by
+ * From memory it is a look at the chunks (body.h), no more. From a file it reads 64 KiB at a time (at most) into a piece of its own, checked by
  * their sum: at once what is in the page cache, by a worker what is not. While the entry is filled a reader changes between the two as it
  * falls behind and catches up.
  *

@@ -27,6 +27,10 @@ struct store_ops {
 	void (*keep)(struct store *, struct entry *, uint64_t reserved);
 	/* It has left the index. Harmless when it is not kept here. */
 	void (*drop)(struct store *, struct entry *);
+	/* Something of so many bytes, not kept here, is asked for: is it worth a place? Yes when there is room that nobody has to go for, or
+	 * when it was asked for before, and since then not so many others that it would have had to go again. *asked remembers (0: never,
+	 * or nobody knows). Any thread. */
+	bool (*is_worth)(struct store *, uint64_t bytes, _Atomic uint64_t *asked);
 	void (*set_size)(struct store *, uint64_t bytes); /* after a reload */
 	struct store_counts (*counts)(struct store *);
 	void (*free)(struct store *);

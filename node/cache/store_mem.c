@@ -7,12 +7,17 @@
 #include "node/base/mem.h"
 #include "node/cache/disk_file.h"
 
+#define ROOMY 16 /* of memory this part is free, when it is not full: what an eviction leaves over is not room */
+#define SHORT_LIVED                                                                                                    \
+	2 /* the part of memory through which pass those that come and go; what is asked for all the time has the rest */
+
 struct store_mem {
 	struct store store;
 	unsigned magic;
 	struct index *index;
 	_Atomic uint64_t used, size;
-	pthread_mutex_t lock; /* guards the rest */
+	_Atomic uint64_t passed; /* bytes that were put in, or would have been, if all that is asked for were */
+	pthread_mutex_t lock;    /* guards the rest */
 	struct evict_line line;
 	struct evict_line files; /* whose body is in a file */
 };
@@ -151,6 +156,8 @@ static void keep(struct store *s, struct entry *e, uint64_t reserved)
 		atomic_fetch_add(&m->used, charge - reserved);
 	else
 		atomic_fetch_sub(&m->used, reserved - charge);
+	if (line == &m->line)
+		atomic_fetch_add_explicit(&m->passed, charge, memory_order_relaxed);
 	entry_ref(e);
 	pthread_mutex_lock(&m->lock);
 	evict_insert(line, &e->evict, charge);
@@ -159,6 +166,23 @@ static void keep(struct store *s, struct entry *e, uint64_t reserved)
 		drop(s, e);
 	close_files(m);
 	reserve(s, 0); /* the head may have been the last straw */
+}
+
+static bool is_worth(struct store *s, uint64_t bytes, _Atomic uint64_t *asked)
+{
+	struct store_mem *m = mem_of(s);
+	uint64_t size = atomic_load_explicit(&m->size, memory_order_relaxed);
+	uint64_t used = atomic_load_explicit(&m->used, memory_order_relaxed);
+	uint64_t last = atomic_load_explicit(asked, memory_order_relaxed), now;
+
+	if (used < size - size / ROOMY && bytes <= size - used)
+		return true;
+	now = atomic_load_explicit(&m->passed, memory_order_relaxed) + bytes;
+	if (last && now - last <= size / SHORT_LIVED)
+		return true; /* `keep` counts it */
+	atomic_fetch_add_explicit(&m->passed, bytes, memory_order_relaxed);
+	atomic_store_explicit(asked, now, memory_order_relaxed);
+	return false;
 }
 
 static void set_size(struct store *s, uint64_t bytes)
@@ -201,6 +225,7 @@ static const struct store_ops mem_ops = {
 	.release = release,
 	.keep = keep,
 	.drop = drop,
+	.is_worth = is_worth,
 	.set_size = set_size,
 	.counts = counts,
 	.free = mem_store_free,

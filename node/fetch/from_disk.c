@@ -15,23 +15,41 @@
 /* ---- into the index ---- */
 
 /* False: there is no room in memory. */
-static bool copy_body(const struct fetcher *c, struct entry *e, const char *bytes, size_t n, uint64_t *charged)
+static bool copy_body(const struct fetcher *c, struct entry *e, struct span body, uint64_t *charged)
 {
-	while (n) {
+	while (body.n) {
 		uint64_t more = 0;
 		size_t room;
-		char *p = body_room(&e->body, body_length(&e->body) + n, &room, &more);
+		char *p = body_room(&e->body, body_length(&e->body) + body.n, &room, &more);
 
 		if (!p || !c->store->ops->reserve(c->store, more))
 			return false;
 		*charged += more;
-		if (room > n)
-			room = n;
-		memcpy(p, bytes, room);
+		if (room > body.n)
+			room = body.n;
+		memcpy(p, body.p, room);
 		body_publish(&e->body, room);
-		bytes += room;
-		n -= room;
+		body = span_from(body, room);
 	}
+	return true;
+}
+
+/* The same at once from a file of one chunk, whose sum is checked. False also when it is not in the page cache. */
+static bool read_small(const struct fetcher *c, struct entry *e, struct disk_file *file, uint64_t *charged)
+{
+	size_t n = (size_t)disk_file_length(file), room, got;
+	char *p;
+
+	if (!n)
+		return true;
+	p = body_room(&e->body, n, &room, charged);
+	if (!p || !c->store->ops->reserve(c->store, *charged)) {
+		*charged = 0;
+		return false;
+	}
+	if (disk_file_read_now(file, 0, p, room, &got) != DISK_READ_SOME || got != n)
+		return false;
+	body_publish(&e->body, n);
 	return true;
 }
 
@@ -50,14 +68,14 @@ struct entry *from_disk_entry(const struct fetcher *c, struct disk_file *file, s
 	return e;
 }
 
-/* The published entry, with a reference; NULL: no room, or it was purged while it was read. `pending`: whose place it takes, or NULL. */
-static struct entry *publish(const struct fetcher *c, struct disk_file *file, const char *bytes, size_t n,
-			     struct entry *pending)
+/* The published entry, with a reference; NULL: no room, or it was purged while it was read. `body`: SPAN_NONE: a small one, to be read.
+ * `pending`: whose place it takes, or NULL. */
+static struct entry *publish(const struct fetcher *c, struct disk_file *file, struct span body, struct entry *pending)
 {
 	struct entry *e = file_entry_begin(c->index, file);
 	uint64_t charged = 0;
 
-	if (!copy_body(c, e, bytes, n, &charged))
+	if (body.p ? !copy_body(c, e, body, &charged) : !read_small(c, e, file, &charged))
 		goto no;
 	entry_end(e, ENTRY_FILLED, REASON_NONE, c->loop);
 	if (!index_publish_for(c->index, e, pending))
@@ -77,22 +95,59 @@ no:
 
 /* ---- at once ---- */
 
+static bool is_small(const struct disk_file *file)
+{
+	return disk_file_length(file) <= DISK_CHUNK_BYTES;
+}
+
+static bool is_worth(const struct fetcher *c, struct disk_file *file)
+{
+	return c->store->ops->is_worth(c->store, disk_file_length(file), disk_file_asked(file));
+}
+
 struct entry *from_disk_now(const struct fetcher *c, const struct index_ask *ask, uint64_t memory_max_object)
 {
 	struct disk_file *file = NULL;
+	struct disk_small small;
 	struct entry *e = NULL;
-	const char *bytes;
-	size_t n;
 
-	if (!c->disk || !disk_has(c->disk, &ask->key) || disk_find_now(c->disk, ask, &file) != DISK_FILE)
+	if (!c->disk || !disk_has(c->disk, &ask->key) || disk_find_now(c->disk, ask, &file, &small) != DISK_FILE)
 		return NULL;
-	bytes = disk_file_small(file, &n);
-	if (disk_file_length(file) > memory_max_object)
+	if (disk_file_length(file) > memory_max_object || (is_small(file) && !is_worth(c, file)))
 		e = from_disk_entry(c, file, NULL);
-	else if (bytes)
-		e = publish(c, file, bytes, n, NULL);
+	else if (is_small(file))
+		e = publish(c, file, small.body, NULL);
+	free(small.bytes);
 	disk_file_unref(&file);
 	return e;
+}
+
+struct entry *from_disk_again(const struct fetcher *c, struct entry *old, const struct entry_view *view,
+			      uint64_t memory_max_object)
+{
+	struct entry_terms terms = {.stored = true, .shared = true, .variant = view->variant};
+	struct disk_file *file = view->file;
+	uint64_t charged = 0;
+	struct entry *e;
+
+	if (view->phase != ENTRY_COMPLETE || view->guarded || disk_file_length(file) > memory_max_object ||
+	    !is_small(file) || !is_worth(c, file))
+		return NULL;
+	e = index_entry(c->index, &old->key);
+	entry_set_head(e, head_ref(view->head), &terms);
+	if (!read_small(c, e, file, &charged))
+		goto no;
+	entry_end(e, ENTRY_FILLED, REASON_NONE, c->loop);
+	if (!index_swap(c->index, old, view->head, e))
+		goto no;
+	c->store->ops->keep(c->store, e, charged);
+	disk_file_hit(file);
+	metric_add(c->metrics, METRIC_DISK_LOADS, 1);
+	return e;
+no:
+	c->store->ops->release(c->store, charged);
+	entry_unref(&e);
+	return NULL;
 }
 
 void from_disk_keep(const struct fetcher *c, struct entry *e)
@@ -161,7 +216,7 @@ static void on_body(void *arg)
 	CHECK(f, FLIGHT_MAGIC);
 	f->disk_jobs--;
 	if (!f->ended && l->good)
-		e = publish(f->fetcher, l->file, l->bytes, l->n, f->entry);
+		e = publish(f->fetcher, l->file, span_of(l->bytes, l->n), f->entry);
 	if (!f->ended && l->good && !e) /* there is no room in memory */
 		e = from_disk_entry(f->fetcher, l->file, f->entry);
 	loading_free(l);
@@ -196,7 +251,8 @@ static void on_found(void *cookie, struct disk_file *file)
 	if (f->ended) {
 		disk_file_unref(&file);
 		flight__free_if_done(f);
-	} else if (file && disk_file_length(file) <= f->policy->cache.memory_max_object) {
+	} else if (file && disk_file_length(file) <= f->policy->cache.memory_max_object &&
+		   (!is_small(file) || is_worth(f->fetcher, file))) {
 		load(f, file);
 	} else {
 		loaded(f, file ? from_disk_entry(f->fetcher, file, f->entry) : NULL);

@@ -369,6 +369,20 @@ static bool range_goes_alone(const struct request *r)
 	return range.first > RANGE_AHEAD_BYTES || (r->path.class != PATH_IMMUTABLE && r->path.class != PATH_MUTABLE);
 }
 
+/* One that is read from its file may have become worth a place in memory. */
+static void bring_closer(struct request *r, struct entry **e, struct entry_view *view)
+{
+	struct entry *closer = from_disk_again(&r->server->fetcher, *e, view, r->policy->cache.memory_max_object);
+
+	if (!closer)
+		return;
+	head_unref(&view->head);
+	entry_unref(e);
+	*e = closer;
+	entry_look(closer, view);
+	r->loaded = true;
+}
+
 static void lookup(struct request *r)
 {
 	struct server *s = r->server;
@@ -394,6 +408,9 @@ static void lookup(struct request *r)
 		return;
 	}
 	entry_look(e, &view);
+	if (view.file && !r->loaded &&
+	    r->rounds == 1) /* later it has been looked for on the disk for this very request */
+		bring_closer(r, &e, &view);
 	if (view.phase == ENTRY_MARK) {
 		r->why = FRESH_WHY_PRIVATE;
 		if (only_if_cached(r))

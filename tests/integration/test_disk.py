@@ -55,6 +55,33 @@ def test_what_was_stored_survives_a_restart(make, size):
     assert counters["hits_disk_total"] == 1 and counters["hits_memory_total"] == 1, "once from disk, then from memory"
 
 
+def test_what_is_asked_for_once_does_not_push_others_out_of_memory(make):
+    o = make.origin()
+    paths = [f"/p/-/p-{i}.0.0.tgz" for i in range(100)]
+    for path in paths:
+        o.on(path, Reply(body=tgz(20_000), headers=STORED))
+    edge = make.edge({"cache": {**disk()["cache"], "memory": {"size": "1MB", "max_object": "64KB"}}})
+    for path in paths:
+        edge.get(o.url(path))
+    await_kept(edge, len(paths))
+    again(edge)
+
+    def ask(*some):
+        before = stats(edge)["counters"]
+        for path in some:
+            assert edge.get(o.url(path)).body == tgz(20_000)
+        after = stats(edge)["counters"]
+        return [after[name] - before[name] for name in ("hits_disk_total", "disk_loads_total", "hits_memory_total", "evicted_total")]
+
+    assert ask(*paths[:60])[1] > 30, "memory is empty: what is asked for comes into it"
+    once, asked_for_again = paths[60:-1], paths[-1]
+    assert ask(*once) == ask(*once) == [len(once), 0, 0, 0], "it is full: these stay where they are"
+    assert ask(asked_for_again)[:3] == [1, 0, 0]
+    assert ask(asked_for_again)[:3] == [1, 1, 0], "soon again: memory is the better place"
+    assert ask(asked_for_again)[:3] == [0, 0, 1]
+    assert len(o.requests_seen) == len(paths)
+
+
 @pytest.mark.parametrize("size", [1000, 9_000_000])
 def test_explain_knows_what_the_disk_has(make, size):
     o = make.origin()

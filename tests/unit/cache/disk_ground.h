@@ -405,7 +405,7 @@ static inline struct disk_file *object_find(struct disk_ground *t, const struct 
 	struct index_ask ask = object_ask(o, fields);
 	struct disk_file *f = NULL;
 
-	if (disk_find_now(t->disk, &ask, &f) == DISK_COLD) {
+	if (disk_find_now(t->disk, &ask, &f, NULL) == DISK_COLD) {
 		assert_int_equal(disk_find_start(t->disk, &ask, t->g.loop, on_object_found, t), 0);
 		ground_run(&t->g);
 		f = t->found;

@@ -346,7 +346,7 @@ static void a_collision_serves_nothing(void **state)
 	assert_true(object_put(&t, &o));
 	ask.key.b[20] ^= 1;
 	assert_true(disk_has(t.disk, &ask.key));
-	assert_int_equal(disk_find_now(t.disk, &ask, &f), DISK_NONE);
+	assert_int_equal(disk_find_now(t.disk, &ask, &f, NULL), DISK_NONE);
 	assert_true(object_is_there(&t, &o));
 	free(fields);
 	disk_ground_fini(&t);

@@ -302,6 +302,46 @@ static void a_new_response_replaces_the_old_one(void **state)
 	index_free(x);
 }
 
+/* One like it, made ready aside. */
+static struct entry *twin(struct index *x, const struct index_ask *a)
+{
+	struct entry *e = index_entry(x, &a->key);
+
+	take_head(e, a, "");
+	entry_end(e, ENTRY_FILLED, REASON_NONE, NULL);
+	return e;
+}
+
+static void a_copy_takes_the_place_of_what_it_was_made_from_alone(void **state)
+{
+	_Atomic unsigned removed = 0;
+	struct index *x = index_new(on_removed, &removed);
+	struct question q;
+	const struct index_ask *a = plain(&q, "u");
+	struct entry *old, *e, *late, *found;
+
+	(void)state;
+	store(x, a, "");
+	old = look_up(x, a, 0);
+	e = twin(x, a);
+	assert_false(index_swap(x, old, e->head, e)); /* it has got another head since */
+	assert_int_equal(removed, 0);
+	assert_true(index_swap(x, old, old->head, e));
+	assert_int_equal(removed, 1);
+	found = look_up(x, a, 0);
+	assert_ptr_equal(found, e);
+	late = twin(x, a);
+	assert_false(index_swap(x, old, old->head, late)); /* somebody was quicker */
+	assert_int_equal(index_purge(x, &a->key), 1);
+	assert_false(index_swap(x, e, e->head, late)); /* it was purged */
+	assert_int_equal(index_counts(x).published, 0);
+	entry_unref(&late);
+	entry_unref(&found);
+	entry_unref(&e);
+	entry_unref(&old);
+	index_free(x);
+}
+
 static void a_purge_reaches_what_is_still_coming(void **state)
 {
 	_Atomic unsigned removed = 0;
@@ -691,6 +731,7 @@ int main(void)
 		cmocka_unit_test(the_first_flight_of_an_unknown_url_is_for_all_variants),
 		cmocka_unit_test(what_varies_and_what_does_not_replace_each_other),
 		cmocka_unit_test(a_new_response_replaces_the_old_one),
+		cmocka_unit_test(a_copy_takes_the_place_of_what_it_was_made_from_alone),
 		cmocka_unit_test(a_purge_reaches_what_is_still_coming),
 		cmocka_unit_test(marks),
 		cmocka_unit_test(others_see_what_is_whole_and_what_grows),

@@ -385,6 +385,50 @@ static void *come_and_go(void *arg)
 	return NULL;
 }
 
+static bool is_worth(struct memory *m, uint64_t bytes, _Atomic uint64_t *asked)
+{
+	return m->store->ops->is_worth(m->store, bytes, asked);
+}
+
+static void what_is_elsewhere_comes_while_there_is_room(void **state)
+{
+	_Atomic uint64_t asked = 0;
+	struct memory m;
+
+	(void)state;
+	memory_open(&m, 1000000);
+	assert_true(is_worth(&m, 10000, &asked));
+	assert_false(is_worth(&m, 2000000, &asked));
+	for (unsigned i = 0; i < 20; i++)
+		put(&m, i, 60000);
+	asked = 0;
+	assert_false(is_worth(&m, 10000, &asked)); /* what the last one evicted has left over is not room */
+	memory_close(&m);
+}
+
+static void once_memory_is_full_it_comes_when_it_is_soon_asked_for_again(void **state)
+{
+	_Atomic uint64_t one = 0, other[100] = {0}, late = 0;
+	struct memory m;
+
+	(void)state;
+	memory_open(&m, 1000000);
+	for (unsigned i = 0; i < 20; i++)
+		put(&m, i, 60000);
+	assert_false(is_worth(&m, 10000, &one));
+	assert_true(is_worth(&m, 10000, &one));
+	for (int round = 0; round < 3; round++) /* more than would stay, however often they come by */
+		for (int i = 0; i < 100; i++)
+			assert_false(is_worth(&m, 10000, &other[i]));
+	assert_false(is_worth(&m, 10000, &one));
+	/* What is fetched meanwhile goes by, too. */
+	assert_false(is_worth(&m, 10000, &late));
+	for (unsigned i = 20; i < 30; i++)
+		put(&m, i, 60000);
+	assert_false(is_worth(&m, 10000, &late));
+	memory_close(&m);
+}
+
 static void accounts_are_right_after_a_crowd(void **state)
 {
 	struct crowd c = {0};
@@ -423,6 +467,8 @@ int main(void)
 		cmocka_unit_test(a_reload_changes_who_goes),
 		cmocka_unit_test(a_smaller_size_is_kept_at_once),
 		cmocka_unit_test(purged_between_published_and_kept),
+		cmocka_unit_test(what_is_elsewhere_comes_while_there_is_room),
+		cmocka_unit_test(once_memory_is_full_it_comes_when_it_is_soon_asked_for_again),
 		cmocka_unit_test(accounts_are_right_after_a_crowd),
 	};
 
