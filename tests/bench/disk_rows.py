@@ -69,6 +69,10 @@ def proxies(bench, suffix="", **how):
     return found + ([(DiskPmcached, "pmcached-disk" + suffix, how)] if bench.pmcache else [])
 
 
+PORTION = 250  # objects
+OTHERS = 600  # asked for last: what memory is full of, so that all of a row come from disk
+
+
 def disk_hit(name, title, body, c, n, path=None, cycle=0, warm=1):
     """`cycle`: so many objects in turn, more than memory holds."""
     def row_hit(bench):
@@ -81,6 +85,8 @@ def disk_hit(name, title, body, c, n, path=None, cycle=0, warm=1):
             try:
                 if label != "nginx":
                     fill(bench, server, body, max(cycle, 1), more)
+                if label != "nginx" and cycle:
+                    fill(bench, server, body, OTHERS, {"path": f"/{body}/%d"})
                 kept.append((label, server))
             except Trouble as e:
                 row.note(f"failed: {e}")
@@ -110,12 +116,14 @@ def await_stored(server, n):
 
 
 def fill(bench, server, body, n, more):
-    before = server.stored()
-    with Load(bench.lab, server.aim(bench.origin), body=body, c=1, n=n, warm=0, **more) as load:
-        got = load.go()
-    if got["errors"]:
-        raise Trouble(f"{server.name}: {got['error']}")
-    await_stored(server, before + n - got["hits"])
+    """In portions: a server passes over an object while too much waits for its disk."""
+    for start in range(0, n, PORTION):
+        before, portion = server.stored(), min(PORTION, n - start)
+        with Load(bench.lab, server.aim(bench.origin), body=body, c=1, n=portion, warm=0, start=start, **more) as load:
+            got = load.go()
+        if got["errors"]:
+            raise Trouble(f"{server.name}: {got['error']}")
+        await_stored(server, before + portion - got["hits"])
 
 
 # ---- fills ----
@@ -188,7 +196,7 @@ def cold_contenders(bench, row, disk):
         shutil.copy(os.path.join(bench.lab.files, "10k"), place(f"cold/{i}"))
     filled = started(bench, row, wanted)
     for _, server in filled:
-        fill(bench, server, "10k", COLD, {"path": "/10k/%d", "start": 0})
+        fill(bench, server, "10k", COLD, {"path": "/10k/%d"})
         server.stop()
     disk.make_cold()
     for _, server in filled:
