@@ -39,7 +39,7 @@ struct tls {
 	struct tls_node *node; /* NULL unless between nodes */
 	struct leaf *leaf;     /* server side */
 	struct seal *seal;     /* of what we send; NULL while and where OpenSSL does it */
-	uint8_t next_type;     /* of the record that comes next, if it is none of application data */
+	uint8_t next_type;     /* of the record that OpenSSL writes next, if it is none of application data */
 	char *first;           /* bytes read before us, until OpenSSL has them */
 	size_t first_at, first_n;
 	unsigned wanted;
@@ -62,20 +62,28 @@ static struct tls *tls_of(struct stream *s)
 
 /* ---- the BIO ---- */
 
-static bool send_sealed(struct tls *t, struct span plain)
+static bool send_sealed(struct tls *t, uint8_t type, struct span plain)
 {
 	char aside[SEAL_PLAIN_MAX + SEAL_OVERHEAD];
 	char *room = stream_room(t->below, plain.n + SEAL_OVERHEAD);
-	uint8_t type = t->next_type ? t->next_type : SSL3_RT_APPLICATION_DATA;
 	size_t n = seal_record(t->seal, type, plain, room ? room : aside);
 
-	t->next_type = 0;
 	if (n == 0)
 		return false;
+	return room ? stream_filled(t->below, n) : stream_push(t->below, span_of(aside, n));
+}
+
+/* What comes through OpenSSL: a ticket, an alert, or data with which it has to send one. */
+static bool send_for_openssl(struct tls *t, struct span plain)
+{
+	uint8_t type = t->next_type ? t->next_type : SSL3_RT_APPLICATION_DATA;
+	bool sent = send_sealed(t, type, plain);
+
+	t->next_type = 0;
 	/* The last record of this key: the next is known to OpenSSL alone, which goes on with it (RFC 8446 §4.6.3). */
 	if (type == SSL3_RT_HANDSHAKE && plain.p[0] == SSL3_MT_KEY_UPDATE)
 		seal_free(&t->seal);
-	return room ? stream_filled(t->below, n) : stream_push(t->below, span_of(aside, n));
+	return sent;
 }
 
 static int bio_write(BIO *bio, const char *bytes, int n)
@@ -84,7 +92,7 @@ static int bio_write(BIO *bio, const char *bytes, int n)
 	struct span s = span_of(bytes, (size_t)n);
 
 	BIO_clear_retry_flags(bio);
-	return (t->seal ? send_sealed(t, s) : stream_push(t->below, s)) ? n : -1;
+	return (t->seal ? send_for_openssl(t, s) : stream_push(t->below, s)) ? n : -1;
 }
 
 static int read_first(struct tls *t, char *to, size_t room)
@@ -358,10 +366,35 @@ static void below_want(struct tls *t)
 }
 
 /* The peer may have said why it takes no more before it went: an early 413 is worth more than the broken pipe. */
-static void fail_sending(struct tls *t)
+static void fail_sending(struct tls *t, int ssl_error)
 {
-	fail(t, SSL_get_error(t->ssl, 0));
+	fail(t, ssl_error);
 	t->send_failed = t->below->why != REASON_NONE;
+}
+
+/* Nothing that OpenSSL has still to say must come before: it answers a request for a new key when it is next called to write. */
+static bool may_pass_openssl(struct tls *t)
+{
+	return t->seal && !t->handshaking && SSL_get_key_update_type(t->ssl) == SSL_KEY_UPDATE_NONE;
+}
+
+/* At most RECORD_BYTES, all of which are taken. */
+static bool send_record(struct tls *t, struct span record)
+{
+	size_t wrote;
+
+	if (may_pass_openssl(t)) {
+		if (send_sealed(t, SSL3_RT_APPLICATION_DATA, record))
+			return true;
+		fail_sending(t, SSL_ERROR_SYSCALL);
+		return false;
+	}
+	if (SSL_write_ex(t->ssl, record.p, record.n, &wrote) != 1) {
+		fail_sending(t, SSL_get_error(t->ssl, 0));
+		return false;
+	}
+	CHECK_THAT(wrote == record.n); /* the stream below takes all that is pushed */
+	return true;
 }
 
 static ssize_t tls_read(struct stream *s, void *to, size_t room)
@@ -437,16 +470,12 @@ static ssize_t tls_write(struct stream *s, const struct span *v, int n)
 		return STREAM_FAILED;
 	while (taken < STREAM_TURN_BYTES && !stream_blocked(t->below)) {
 		struct span record = next_record(t, v, n, &i, &off, large);
-		size_t wrote;
 
 		if (!record.n)
 			return (ssize_t)taken;
-		if (SSL_write_ex(t->ssl, record.p, record.n, &wrote) != 1) {
-			fail_sending(t);
+		if (!send_record(t, record))
 			return STREAM_FAILED;
-		}
-		CHECK_THAT(wrote == record.n); /* the stream below takes all that is pushed */
-		taken += wrote;
+		taken += record.n;
 	}
 	return taken ? (ssize_t)taken : STREAM_AGAIN;
 }
@@ -454,16 +483,13 @@ static ssize_t tls_write(struct stream *s, const struct span *v, int n)
 static bool tls_push(struct stream *s, struct span bytes)
 {
 	struct tls *t = tls_of(s);
-	size_t wrote;
 
 	while (bytes.n) {
-		if (s->why)
+		struct span record = span_upto(bytes, RECORD_BYTES);
+
+		if (s->why || !send_record(t, record))
 			return false;
-		if (SSL_write_ex(t->ssl, bytes.p, bytes.n < RECORD_BYTES ? bytes.n : RECORD_BYTES, &wrote) != 1) {
-			fail_sending(t);
-			return false;
-		}
-		bytes = span_from(bytes, wrote);
+		bytes = span_from(bytes, record.n);
 	}
 	return true;
 }

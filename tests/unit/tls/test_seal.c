@@ -125,6 +125,7 @@ struct place {
 	int fd, version;
 	const char *cipher;
 	size_t update_at; /* asks for a new key when so much has come; SIZE_MAX: never */
+	int updates;      /* new keys that the server has announced */
 	const char *wrong;
 };
 
@@ -193,6 +194,16 @@ static const char *read_all(struct place *p, SSL *ssl)
 	return SSL_write_ex(ssl, thanks, sizeof(thanks) - 1, &n) == 1 ? NULL : "writing failed";
 }
 
+static void on_message(int written, int version, int type, const void *bytes, size_t n, SSL *ssl, void *arg)
+{
+	struct place *p = arg;
+
+	(void)version;
+	(void)ssl;
+	if (!written && type == SSL3_RT_HANDSHAKE && n > 0 && *(const char *)bytes == SSL3_MT_KEY_UPDATE)
+		p->updates++;
+}
+
 /* Asserts nothing, as cmocka may not jump out of a thread. */
 static void *client(void *arg)
 {
@@ -206,6 +217,8 @@ static void *client(void *arg)
 		SSL_CTX_set_ciphersuites(ctx, p->cipher);
 	ssl = SSL_new(ctx);
 	SSL_set_fd(ssl, p->fd);
+	SSL_set_msg_callback(ssl, on_message);
+	SSL_set_msg_callback_arg(ssl, p);
 	p->wrong = SSL_connect(ssl) == 1 ? read_all(p, ssl) : "no handshake";
 	SSL_free(ssl);
 	SSL_CTX_free(ctx);
@@ -261,14 +274,17 @@ static void serve(struct place *p, int version, const char *cipher, size_t updat
 	struct leaf *leaf = mint_leaf(p->mint, &name, 1, NULL, NOW, &reason);
 	struct stream *below;
 	pthread_t thread;
-	int fd[2];
+	int fd[2], little = 16 * 1024; /* so that the body is not all under way when the client says something */
 
 	ground_pair(fd);
+	setsockopt(fd[0], SOL_SOCKET, SO_RCVBUF, &little, sizeof(little));
+	setsockopt(fd[1], SOL_SOCKET, SO_SNDBUF, &little, sizeof(little));
 	fcntl(fd[0], F_SETFL, 0);
 	p->fd = fd[0];
 	p->version = version;
 	p->cipher = cipher;
 	p->update_at = update_at;
+	p->updates = 0;
 	p->sent = 0;
 	below = stream_plain_new(p->g.loop, fd[1], &from);
 	p->s = stream_tls_accept(&below, p->ctx, leaf, SPAN_NONE, on_done, p);
@@ -279,6 +295,7 @@ static void serve(struct place *p, int version, const char *cipher, size_t updat
 	pthread_join(thread, NULL);
 	if (p->wrong)
 		fail_msg("%s: %s", cipher, p->wrong);
+	assert_int_equal(p->updates, update_at == SIZE_MAX ? 0 : 1);
 }
 
 static void test_every_cipher(void **state)
