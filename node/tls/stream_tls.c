@@ -9,6 +9,7 @@
 #include "node/base/check.h"
 #include "node/base/mem.h"
 #include "node/tls/certs.h"
+#include "node/tls/lean.h"
 #include "node/tls/mint.h"
 #include "node/tls/seal.h"
 #include "node/tls/stream_tls_internal.h"
@@ -185,7 +186,7 @@ int stream_tls__on_session(SSL *ssl, SSL_SESSION *session)
 
 SSL_CTX *stream_tls__context(const SSL_METHOD *method)
 {
-	SSL_CTX *ctx = SSL_CTX_new(method);
+	SSL_CTX *ctx = SSL_CTX_new_ex(lean_context(), NULL, method);
 
 	CHECK_THAT(ctx != NULL);
 	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "node/base/hash.h"
+#include "node/tls/lean.h"
 #include "node/tls/trust.h"
 #include "tests/unit/tls/certs_make.h"
 
@@ -65,7 +66,8 @@ static int teardown(void **state)
 static enum reason shake(struct place *p, const struct made *server, X509 *behind, const char *host, bool is_ip,
 			 int max_version, bool *done)
 {
-	SSL_CTX *sctx = SSL_CTX_new(TLS_server_method()), *cctx = SSL_CTX_new(TLS_client_method());
+	SSL_CTX *sctx = SSL_CTX_new(TLS_server_method());
+	SSL_CTX *cctx = SSL_CTX_new_ex(lean_context(), NULL, TLS_client_method());
 	BIO *one, *two;
 	SSL *s, *c;
 	enum reason reason;
