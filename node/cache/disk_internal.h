@@ -91,6 +91,7 @@ struct disk_writing {
 	struct disk_file *file; /* one reference */
 	uint64_t reserved;      /* [l] */
 	uint64_t promised;      /* [l] what it is expected to need in the end; 0: unknown */
+	uint64_t begun;         /* of the body: the disk has been told to write so much */
 	bool purged;            /* [l] must not be published */
 	bool created;           /* [l] its file is in tmp/ */
 };

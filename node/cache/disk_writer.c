@@ -11,10 +11,9 @@
 #define PIECE_BYTES ((size_t)1024 * 1024)
 #define MOST_BUFFERED ((uint64_t)64 * 1024 * 1024) /* of all writers together */
 #define MOST_WAITING (WORK_MOST_WAITING / 2)       /* the other half is for writers that have begun */
-#define JOB_BYTES ((uint64_t)256 * 1024) /* what comes in crumbs is collected up to this: each job has its price */
-#define LARGE_BYTES                                                                                                    \
-	((uint64_t)1024 * 1024) /* from here on the disk begins while the rest comes, not half a minute later */
-#define MOST_SPANS 20           /* in one write: PIECE_BYTES of chunks, and parts of one at both ends */
+#define JOB_BYTES ((uint64_t)512 * 1024)   /* what comes in crumbs is collected up to this: each job has its price */
+#define SYNC_BYTES ((uint64_t)1024 * 1024) /* the disk is told of: each time costs a call of the device */
+#define MOST_SPANS 20                      /* in one write: PIECE_BYTES of chunks, and parts of one at both ends */
 
 #define WRITING_MAGIC 0xd1525176
 
@@ -221,6 +220,15 @@ static int write_all(struct disk_writing *w, const struct span *v, int n, uint64
 	return err;
 }
 
+/* The disk begins while the rest comes, not half a minute later. */
+static void start_sync(struct disk_writing *w, uint64_t length)
+{
+	const struct disk_ops *ops = w->disk->ops;
+
+	ops->start_sync(ops, w->file->fd, w->file->head_bytes + w->begun, length - w->begun);
+	w->begun = length;
+}
+
 /* 0 or -errno. digest: these are the last. */
 static int put(struct disk_writing *w, const struct span *v, int n, const uint8_t *digest)
 {
@@ -239,8 +247,8 @@ static int put(struct disk_writing *w, const struct span *v, int n, const uint8_
 	err = write_all(w, v, n, length, digest);
 	if (err)
 		return err;
-	if (length >= LARGE_BYTES)
-		w->disk->ops->start_sync(w->disk->ops, f->fd, f->head_bytes + f->length, length - f->length);
+	if (length - w->begun >= SYNC_BYTES || (digest && w->begun))
+		start_sync(w, length);
 	make_public(f, length, digest);
 	return 0;
 }
