@@ -18,11 +18,20 @@ struct reader_piece {
 	uint64_t pos; /* where its bytes are in the body */
 	size_t n;
 	bool busy;
-	char bytes[]; /* a chunk, or all that a shorter body has */
+	char *bytes; /* of the loop's; NULL: all has been read of what was there */
 };
+
+static void give_bytes(struct reader_piece *p)
+{
+	if (p->bytes)
+		loop_piece_give(p->loop, p->bytes);
+	p->bytes = NULL;
+	p->n = 0;
+}
 
 static void piece_free(struct reader_piece *p)
 {
+	give_bytes(p);
 	timer_fini(&p->again);
 	disk_file_unref(&p->reading.file);
 	free(p);
@@ -76,30 +85,18 @@ static void on_again(void *arg)
 
 /* ---- pieces ---- */
 
-static size_t piece_room(const struct disk_file *file)
-{
-	bool whole = disk_file_digest(file) != NULL;
-	uint64_t n = disk_file_length(file);
-
-	return whole && n < DISK_CHUNK_BYTES ? (size_t)n : DISK_CHUNK_BYTES;
-}
-
 static struct reader_piece *piece_of(struct reader *r, struct disk_file *file)
 {
 	struct reader_piece *p = r->piece;
-	size_t room;
 
 	if (p)
 		return p;
-	room = piece_room(file);
-	p = mem_alloc(sizeof(*p) + room);
-	memset(p, 0, sizeof(*p));
+	p = NEW(struct reader_piece);
 	p->reader = r;
 	p->loop = r->ask.loop;
 	p->reading = (struct disk_file_reading){
 		.file = disk_file_ref(file),
-		.to = p->bytes,
-		.room = room,
+		.room = LOOP_PIECE_BYTES,
 	};
 	timer_init(&p->again, p->loop, on_again, p);
 	r->piece = p;
@@ -113,6 +110,9 @@ static bool read_chunk(struct reader *r, struct disk_file *file)
 
 	p->pos = p->reading.pos = r->at.pos - r->at.pos % DISK_CHUNK_BYTES;
 	p->n = 0;
+	if (!p->bytes)
+		p->bytes = loop_piece_take(p->loop);
+	p->reading.to = p->bytes;
 	switch (disk_file_read_now(file, p->pos, p->bytes, p->reading.room, &p->n)) {
 	case DISK_READ_SOME:
 		r->bad = p->n <= r->at.pos - p->pos; /* shorter than its entry */
@@ -173,6 +173,16 @@ int reader__spans_of_file(struct reader *r, struct span *v, int most, uint64_t m
 	}
 	v[0] = from_piece(r, max_bytes);
 	return 1;
+}
+
+/* The memory goes on to the next who reads, before it is cold. */
+void reader__advance_in_file(struct reader *r, uint64_t n)
+{
+	struct reader_piece *p = r->piece;
+
+	r->at.pos += n;
+	if (p && !p->busy && !holds(p, r->at.pos))
+		give_bytes(p);
 }
 
 /* ---- life ---- */

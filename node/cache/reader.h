@@ -1,8 +1,8 @@
 /* reader: one who reads the body of an entry from a position on, wherever its bytes are (entry.h).
  *
- * From memory it is a look at the chunks (body.h), no more. From a file it reads 64 KiB at a time (at most) into a piece of its own, checked by
- * their sum: at once what is in the page cache, by a worker what is not. While the entry is filled a reader changes between the two as it
- * falls behind and catches up.
+ * From memory it is a look at the chunks (body.h), no more. From a file it reads 64 KiB at a time, checked by their sum, into a piece of memory
+ * that the last reader on its loop has given back: at once what is in the page cache, by a worker what is not. While the entry is filled a
+ * reader changes between the two as it falls behind and catches up.
  *
  * Embedded in its owner, on the owner's loop. */
 #ifndef NODE_CACHE_READER_H
@@ -37,8 +37,9 @@ void reader_begin(struct reader *, const struct reader_ask *);
 void reader_end(struct reader *);
 
 int reader__spans_of_file(struct reader *, struct span *v, int most, uint64_t max_bytes);
+void reader__advance_in_file(struct reader *, uint64_t n);
 
-/* Up to `most` spans from where it stands, at most max_bytes in all, good until the next call. How many; 0: nothing is there yet (or this is
+/* Up to `most` spans from where it stands, at most max_bytes in all, good until the next call of this or reader_advance. How many; 0: nothing is there yet (or this is
  * the end, or the disk is waited for: reader_waits), -1: what is there is damaged, or cannot be read. */
 static inline int reader_spans(struct reader *r, struct span *v, int most, uint64_t max_bytes)
 {
@@ -52,7 +53,7 @@ static inline void reader_advance(struct reader *r, uint64_t n)
 	if (!r->in_file)
 		body_advance(&r->at, n);
 	else
-		r->at.pos += n;
+		reader__advance_in_file(r, n);
 }
 
 /* on_ready will come. */

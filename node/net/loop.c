@@ -46,6 +46,7 @@ struct loop {
 	struct outbuf *outbuf;
 	void (*outbuf_flush)(struct outbuf *);
 	void (*outbuf_free)(struct outbuf *);
+	char *piece; /* NULL: it is out */
 	char scratch[LOOP_SCRATCH_BYTES];
 };
 
@@ -397,6 +398,7 @@ void loop_free(struct loop *l)
 	drop_posts(&l->taken);
 	heap_fini(&l->timers);
 	pthread_mutex_destroy(&l->posts_lock);
+	free(l->piece);
 	l->magic = 0;
 	free(l);
 }
@@ -431,6 +433,22 @@ void loop_set_outbuf(struct loop *l, struct outbuf *o, void (*flush)(struct outb
 char *loop_scratch(struct loop *l)
 {
 	return l->scratch;
+}
+
+char *loop_piece_take(struct loop *l)
+{
+	char *p = l->piece;
+
+	l->piece = NULL;
+	return p ? p : mem_alloc(LOOP_PIECE_BYTES);
+}
+
+void loop_piece_give(struct loop *l, char *p)
+{
+	if (!l->piece)
+		l->piece = p;
+	else
+		free(p);
 }
 
 /* ---- fdwatch ---- */

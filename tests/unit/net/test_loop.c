@@ -372,6 +372,22 @@ static void test_fdwatch_freed_in_handler(void **state)
 	close(fd[1]);
 }
 
+static void test_piece(void **state)
+{
+	struct story *s = *state;
+	struct loop *l = s->g.loop;
+	char *a = loop_piece_take(l), *b = loop_piece_take(l), *again;
+
+	assert_ptr_not_equal(a, b);
+	memset(a, 'a', LOOP_PIECE_BYTES);
+	memset(b, 'b', LOOP_PIECE_BYTES);
+	loop_piece_give(l, b);
+	loop_piece_give(l, a);
+	again = loop_piece_take(l);
+	assert_ptr_equal(again, b);
+	loop_piece_give(l, again); /* the loop's from now on */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -389,6 +405,7 @@ int main(void)
 		T(test_posts_dropped),
 		T(test_fdwatch),
 		T(test_fdwatch_freed_in_handler),
+		T(test_piece),
 #undef T
 	};
 
