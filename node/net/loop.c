@@ -136,15 +136,11 @@ void timer_fini(struct timer *t)
 		heap_remove(&t->loop->timers, &t->node);
 }
 
-static void on_tick(evutil_socket_t fd, short what, void *arg)
+static void run_timers(struct loop *l)
 {
-	struct loop *l = arg;
 	mono_us now = loop_now(l);
 	struct heap_node *min;
 
-	(void)fd;
-	(void)what;
-	l->tick_at = MONO_NEVER;
 	while ((min = heap_min(&l->timers)) != NULL) {
 		struct timer *t = timer_of(min);
 
@@ -166,6 +162,25 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	min = heap_min(&l->timers);
 	if (min && timer_of(min)->queued < l->tick_at)
 		tick_arm(l, timer_of(min)->queued);
+}
+
+static bool has_due_timer(const struct loop *l)
+{
+	const struct heap_node *min = heap_min(&l->timers);
+
+	return min &&
+	       ((const struct timer *)(const void *)((const char *)min - offsetof(struct timer, node)))->queued <=
+		       loop_now(l);
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+	struct loop *l = arg;
+
+	(void)fd;
+	(void)what;
+	l->tick_at = MONO_NEVER;
+	run_timers(l);
 }
 
 /* ---- posts ---- */
@@ -349,7 +364,8 @@ static bool has_work(const struct loop *l)
 {
 	const struct post *p = STAILQ_FIRST(&l->taken);
 
-	return has_deferred(l, DEFERRED_TURN) || has_deferred(l, DEFERRED_BULK) || (p && p->due <= loop_now(l));
+	return has_deferred(l, DEFERRED_TURN) || has_deferred(l, DEFERRED_BULK) || (p && p->due <= loop_now(l)) ||
+	       has_due_timer(l);
 }
 
 void loop_run(struct loop *l)
@@ -357,6 +373,9 @@ void loop_run(struct loop *l)
 	CHECK(l, LOOP_MAGIC);
 	while (!l->stopping) {
 		event_base_loop(l->base, EVLOOP_ONCE | (has_work(l) ? EVLOOP_NONBLOCK : 0));
+		/* libevent sleeps by a clock that may be 4 ms behind ours: who is awake does not wait for it. */
+		if (has_due_timer(l))
+			run_timers(l);
 		run_posts(l);
 		run_deferred(l);
 		if (has_deferred(l, DEFERRED_BULK))

@@ -372,6 +372,35 @@ static void test_fdwatch_freed_in_handler(void **state)
 	close(fd[1]);
 }
 
+static void note(void *arg)
+{
+	*(bool *)arg = true;
+}
+
+/* The kernel was told to sleep for longer than the timer has left: who is woken by something else looks at the time. */
+static void test_timer_that_sleep_would_miss(void **state)
+{
+	struct clock_fake clock;
+	struct loop *l;
+	struct timer t;
+	bool came = false;
+
+	(void)state;
+	clock_fake_init(&clock, 0);
+	l = loop_new(0, &clock.clock);
+	timer_init(&t, l, note, &came);
+	timer_set_in(&t, 1000 * DUR_SECOND);
+	loop_post(l, stop, l);
+	loop_run(l);
+	assert_false(came);
+	clock_fake_pass(&clock, 1001 * DUR_SECOND);
+	loop_post(l, stop, l);
+	loop_run(l);
+	assert_true(came);
+	timer_fini(&t);
+	loop_free(l);
+}
+
 static void test_piece(void **state)
 {
 	struct story *s = *state;
@@ -405,6 +434,7 @@ int main(void)
 		T(test_posts_dropped),
 		T(test_fdwatch),
 		T(test_fdwatch_freed_in_handler),
+		T(test_timer_that_sleep_would_miss),
 		T(test_piece),
 #undef T
 	};
