@@ -5,7 +5,7 @@
 #include "node/fetch/from_disk.h"
 #include "node/fetch/stored_head.h"
 
-#define FILL_TURN_BYTES ((uint64_t)256 * 1024)
+#define FILL_TURN_BYTES ((uint64_t)128 * 1024) /* what is read in a turn is sent while it is warm */
 #define FINISH_IMMUTABLE_BYTES ((uint64_t)1024 * 1024 * 1024)
 #define HOLD_WHOLE_BYTES ((uint64_t)64 * 1024)
 #define PASS_MS (5 * DUR_MINUTE)
