@@ -15,7 +15,6 @@
 
 #define TICKET_SECONDS 3600
 #define SECURITY_LEVEL 2 /* 112 bits */
-#define CIPHERS "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
 
 struct nodetls {
 	unsigned magic;
@@ -181,8 +180,7 @@ static SSL_CTX *context(const SSL_METHOD *method, const struct files *f)
 	SSL_CTX *ctx = stream_tls__context(method);
 
 	CHECK_THAT(SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) == 1 &&
-		   SSL_CTX_set_max_proto_version(ctx, TLS1_3_VERSION) == 1 &&
-		   SSL_CTX_set_ciphersuites(ctx, CIPHERS) == 1);
+		   SSL_CTX_set_max_proto_version(ctx, TLS1_3_VERSION) == 1);
 	SSL_CTX_set_security_level(ctx, SECURITY_LEVEL);
 	SSL_CTX_set_mode(ctx, SSL_MODE_NO_AUTO_CHAIN);
 	SSL_CTX_set_cert_store(ctx, store_of(f));

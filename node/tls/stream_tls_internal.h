@@ -12,7 +12,7 @@ int stream_tls__on_node_verify(int ok, X509_STORE_CTX *);
 int stream_tls__on_node_door(SSL *, const unsigned char **out, unsigned char *out_n, const unsigned char *in,
 			     unsigned in_n, void *arg);
 int stream_tls__on_node_session(SSL *, SSL_SESSION *);
-/* A context with the modes that every stream_tls relies on. */
+/* A context with the suites of TLS 1.3 and the modes that every stream_tls relies on. */
 SSL_CTX *stream_tls__context(const SSL_METHOD *);
 /* A BIO that reads the bytes given in advance, then the stream below, and writes by stream_push. Owned by the caller. */
 BIO_METHOD *stream_tls__bio_method(void);

@@ -8,8 +8,6 @@
 #include "node/tls/sessions.h"
 #include "node/tls/stream_tls_internal.h"
 
-/* As in nodetls.c: the cheapest first, be it ours to choose or to propose. */
-#define CIPHERS_TLS13 "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
 #define CIPHERS_TLS12                                                                                                  \
 	"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:"                     \
 	"ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
@@ -57,8 +55,7 @@ static SSL_CTX *server_context(void)
 	SSL_CTX_set_options(ctx, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
 	SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
 	SSL_CTX_set_cert_cb(ctx, stream_tls__on_certificate, NULL);
-	CHECK_THAT(SSL_CTX_set_cipher_list(ctx, CIPHERS_TLS12) == 1 &&
-		   SSL_CTX_set_ciphersuites(ctx, CIPHERS_TLS13) == 1);
+	CHECK_THAT(SSL_CTX_set_cipher_list(ctx, CIPHERS_TLS12) == 1);
 	return ctx;
 }
 
@@ -68,7 +65,6 @@ static SSL_CTX *client_context(void)
 
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
 	SSL_CTX_sess_set_new_cb(ctx, stream_tls__on_session);
-	CHECK_THAT(SSL_CTX_set_ciphersuites(ctx, CIPHERS_TLS13) == 1);
 	return ctx;
 }
 

@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 
 #include "node/base/clock.h"
+#include "node/tls/ca.h"
 
 struct made {
 	EVP_PKEY *pkey;
@@ -114,6 +115,24 @@ static inline void make_key_file(const char *path, EVP_PKEY *pkey, mode_t mode)
 
 	if (!f || PEM_write_PrivateKey(f, pkey, NULL, NULL, 0, NULL, NULL) != 1 || fclose(f) || chmod(path, mode))
 		abort();
+}
+
+/* A signing CA as the daemon opens it, from these files in the folder: its certificate, the chain behind it, its key. */
+static inline struct ca *make_ca(const char *folder, EVP_PKEY *pkey, X509 *const *certs, size_t n, wall_ms now)
+{
+	char cert[600], key[600], why[CA_WHY_BYTES];
+	struct ca *ca;
+
+	snprintf(cert, sizeof(cert), "%s/ca.crt", folder);
+	snprintf(key, sizeof(key), "%s/ca.key", folder);
+	make_pem(cert, certs, n);
+	make_key_file(key, pkey, 0600);
+	ca = ca_open(cert, key, now, why, sizeof(why));
+	if (!ca) {
+		fprintf(stderr, "%s\n", why);
+		abort();
+	}
+	return ca;
 }
 
 /* Does what `openssl verify` does for a TLS server: 0 (X509_V_OK) or the error. Root and host may be NULL. */

@@ -28,19 +28,9 @@ struct place {
 
 static struct ca *open_ca(struct place *p, struct make how, struct made *root)
 {
-	char cert[600], key[600];
-	struct ca *ca;
-
-	snprintf(cert, sizeof(cert), "%s/ca.crt", p->folder);
-	snprintf(key, sizeof(key), "%s/ca.key", p->folder);
 	how.is_ca = true;
 	*root = make_cert(how, NULL, NOW);
-	make_pem(cert, &root->cert, 1);
-	make_key_file(key, root->pkey, 0600);
-	ca = ca_open(cert, key, NOW, p->why, sizeof(p->why));
-	if (!ca)
-		fail_msg("%s", p->why);
-	return ca;
+	return make_ca(p->folder, root->pkey, &root->cert, 1, NOW);
 }
 
 static int setup(void **state)
@@ -254,21 +244,6 @@ static void test_other_ca(void **state)
 	made_free(&root);
 }
 
-static struct ca *open_chain(struct place *p, const struct made *signer, X509 **certs, size_t n)
-{
-	char cert[600], key[600];
-	struct ca *ca;
-
-	snprintf(cert, sizeof(cert), "%s/ca.crt", p->folder);
-	snprintf(key, sizeof(key), "%s/ca.key", p->folder);
-	make_pem(cert, certs, n);
-	make_key_file(key, signer->pkey, 0600);
-	ca = ca_open(cert, key, NOW, p->why, sizeof(p->why));
-	if (!ca)
-		fail_msg("%s", p->why);
-	return ca;
-}
-
 /* The same CA as before, with another chain: what is sent behind a leaf is the new one. */
 static void test_other_chain(void **state)
 {
@@ -276,8 +251,8 @@ static void test_other_chain(void **state)
 	struct made root = make_cert((struct make){.cn = "root", .is_ca = true, .pathlen = 2}, NULL, NOW);
 	struct made middle = make_cert((struct make){.cn = "middle", .is_ca = true, .pathlen = 1}, &root, NOW);
 	struct made signer = make_cert((struct make){.cn = "signer", .is_ca = true, .pathlen = 0}, &middle, NOW);
-	struct ca *alone = open_chain(p, &signer, (X509 *[]){signer.cert}, 1);
-	struct ca *longer = open_chain(p, &signer, (X509 *[]){signer.cert, middle.cert}, 2);
+	struct ca *alone = make_ca(p->folder, signer.pkey, (X509 *[]){signer.cert}, 1, NOW);
+	struct ca *longer = make_ca(p->folder, signer.pkey, (X509 *[]){signer.cert, middle.cert}, 2, NOW);
 	struct leaf *old, *leaf;
 
 	assert_true(ca_same(alone, alone) && !ca_same(alone, longer) && !ca_same(longer, alone));

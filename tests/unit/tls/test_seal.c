@@ -133,18 +133,12 @@ static int setup(void **state)
 {
 	struct place *p = calloc(1, sizeof(*p));
 	uint8_t keys[TLSCTX_TICKET_KEY_BYTES];
-	char cert[600], key[600], why[MINT_WHY_BYTES];
 	X509_STORE *none = X509_STORE_new();
 
 	p->folder = make_folder();
-	snprintf(cert, sizeof(cert), "%s/ca.crt", p->folder);
-	snprintf(key, sizeof(key), "%s/ca.key", p->folder);
 	p->root = make_cert((struct make){.cn = "test CA", .is_ca = true, .from = -DUR_DAY, .to = 3000 * DUR_DAY}, NULL,
 			    NOW);
-	make_pem(cert, &p->root.cert, 1);
-	make_key_file(key, p->root.pkey, 0600);
-	p->ca = ca_open(cert, key, NOW, why, sizeof(why));
-	assert_non_null(p->ca);
+	p->ca = make_ca(p->folder, p->root.pkey, &p->root.cert, 1, NOW);
 	p->mint = mint_new(p->ca, &(struct mint_settings){0});
 	p->ctx = tlsctx_new(none);
 	X509_STORE_free(none);
