@@ -68,6 +68,14 @@ struct entry *from_disk_entry(const struct fetcher *c, struct disk_file *file, s
 	return e;
 }
 
+/* A copy that is published stays in memory. */
+static void keep_copy(const struct fetcher *c, struct disk_file *file, struct entry *e, uint64_t charged)
+{
+	c->store->ops->keep(c->store, e, charged);
+	disk_hit(c->disk, file, 1);
+	metric_add(c->metrics, METRIC_DISK_LOADS, 1);
+}
+
 /* The published entry, with a reference; NULL: no room, or it was purged while it was read. `body`: SPAN_NONE: a small one, to be read.
  * `pending`: whose place it takes, or NULL. */
 static struct entry *publish(const struct fetcher *c, struct disk_file *file, struct span body, struct entry *pending)
@@ -80,9 +88,7 @@ static struct entry *publish(const struct fetcher *c, struct disk_file *file, st
 	entry_end(e, ENTRY_FILLED, REASON_NONE, c->loop);
 	if (!index_publish_for(c->index, e, pending))
 		goto no;
-	c->store->ops->keep(c->store, e, charged);
-	disk_hit(c->disk, file, 1);
-	metric_add(c->metrics, METRIC_DISK_LOADS, 1);
+	keep_copy(c, file, e, charged);
 	/* Purged, or denied, after we had looked there. */
 	if (!disk_has(c->disk, &e->key) || orders_denies(c->orders, disk_file_digest(file)))
 		index_remove(c->index, e);
@@ -140,9 +146,7 @@ struct entry *from_disk_again(const struct fetcher *c, struct entry *old, const 
 	entry_end(e, ENTRY_FILLED, REASON_NONE, c->loop);
 	if (!index_swap(c->index, old, view->head, e))
 		goto no;
-	c->store->ops->keep(c->store, e, charged);
-	disk_file_hit(file);
-	metric_add(c->metrics, METRIC_DISK_LOADS, 1);
+	keep_copy(c, file, e, charged);
 	return e;
 no:
 	c->store->ops->release(c->store, charged);

@@ -76,10 +76,14 @@ static struct timer *timer_of(struct heap_node *node)
 	return (struct timer *)(void *)((char *)node - offsetof(struct timer, node));
 }
 
+static mono_us queued_for(const struct heap_node *node)
+{
+	return ((const struct timer *)(const void *)((const char *)node - offsetof(struct timer, node)))->queued;
+}
+
 static bool timer_less(const struct heap_node *a, const struct heap_node *b)
 {
-	return ((const struct timer *)(const void *)((const char *)a - offsetof(struct timer, node)))->queued <
-	       ((const struct timer *)(const void *)((const char *)b - offsetof(struct timer, node)))->queued;
+	return queued_for(a) < queued_for(b);
 }
 
 /* Arms libevent's one timer for the earliest of ours. */
@@ -160,17 +164,15 @@ static void run_timers(struct loop *l)
 		after_handler(l);
 	}
 	min = heap_min(&l->timers);
-	if (min && timer_of(min)->queued < l->tick_at)
-		tick_arm(l, timer_of(min)->queued);
+	if (min && queued_for(min) < l->tick_at)
+		tick_arm(l, queued_for(min));
 }
 
 static bool has_due_timer(const struct loop *l)
 {
 	const struct heap_node *min = heap_min(&l->timers);
 
-	return min &&
-	       ((const struct timer *)(const void *)((const char *)min - offsetof(struct timer, node)))->queued <=
-		       loop_now(l);
+	return min && queued_for(min) <= loop_now(l);
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
@@ -373,9 +375,7 @@ void loop_run(struct loop *l)
 	CHECK(l, LOOP_MAGIC);
 	while (!l->stopping) {
 		event_base_loop(l->base, EVLOOP_ONCE | (has_work(l) ? EVLOOP_NONBLOCK : 0));
-		/* libevent sleeps by a clock that may be 4 ms behind ours: who is awake does not wait for it. */
-		if (has_due_timer(l))
-			run_timers(l);
+		run_timers(l); /* libevent's clock may be 4 ms behind ours: who is awake does not wait for it */
 		run_posts(l);
 		run_deferred(l);
 		if (has_deferred(l, DEFERRED_BULK))
