@@ -98,8 +98,8 @@ struct disk_small {
 	struct span body;
 };
 
-/* The object for this request, its head and end read and checked (of a small one, all: *small, unless NULL). Which variant it is, is decided by the Vary of
- * what is there. Never waits. What is damaged goes to quarantine, and is not there. */
+/* The object for this request, its head and end read and checked (of a small one, all: *small, unless NULL). Which variant
+ * it is, is decided by the Vary of what is there. Never waits. What is damaged goes to quarantine, and is not there. */
 enum disk_got disk_find_now(struct disk *, const struct index_ask *, struct disk_file **out, struct disk_small *small);
 
 /* The same by a worker: `file` is the callback's to take, or NULL. On the loop that asked. There is no cancelling:

@@ -39,8 +39,9 @@ _Atomic uint64_t *disk_file_asked(struct disk_file *);
 enum disk_read { DISK_READ_SOME, DISK_READ_COLD, DISK_READ_BAD };
 
 /* Bytes from `pos` on into `to`: whole chunks as far as they fit (room of at least DISK_CHUNK_BYTES, or for all that is
- * left; pos a multiple of it), checked. Of a growing file what has been published, its last chunk perhaps in part; *n 0: nothing there yet (or
- * the end). COLD: not in the page cache. BAD: it has been quarantined already, if it was published. Never waits. */
+ * left; pos a multiple of it), checked. Of a growing file what has been published, its last chunk perhaps in part; *n 0:
+ * nothing there yet (or the end). COLD: not in the page cache. BAD: it has been quarantined already, if it was published.
+ * Never waits. */
 enum disk_read disk_file_read_now(struct disk_file *, uint64_t pos, char *to, size_t room, size_t *n);
 /* The same, waiting for the disk: on workers only. Never COLD. */
 enum disk_read disk_file_read(struct disk_file *, uint64_t pos, char *to, size_t room, size_t *n);

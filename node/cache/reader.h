@@ -39,8 +39,9 @@ void reader_end(struct reader *);
 int reader__spans_of_file(struct reader *, struct span *v, int most, uint64_t max_bytes);
 void reader__advance_in_file(struct reader *, uint64_t n);
 
-/* Up to `most` spans from where it stands, at most max_bytes in all, good until the next call of this or reader_advance. How many; 0: nothing is there yet (or this is
- * the end, or the disk is waited for: reader_waits), -1: what is there is damaged, or cannot be read. */
+/* Up to `most` spans from where it stands, at most max_bytes in all, good until the next call of this or reader_advance. How many;
+ * 0: nothing is there yet (or this is the end, or the disk is waited for: reader_waits), -1: what is there is damaged, or cannot be
+ * read. */
 static inline int reader_spans(struct reader *r, struct span *v, int most, uint64_t max_bytes)
 {
 	if (!r->in_file)

@@ -7,9 +7,10 @@
 #include "node/base/mem.h"
 #include "node/cache/disk_file.h"
 
-#define ROOMY 16 /* of memory this part is free, when it is not full: what an eviction leaves over is not room */
-#define SHORT_LIVED                                                                                                    \
-	2 /* the part of memory through which pass those that come and go; what is asked for all the time has the rest */
+/* Of memory this part is free, when it is not full: what an eviction leaves over is not room. */
+#define ROOMY 16
+/* The part of memory through which pass those that come and go; what is asked for all the time has the rest. */
+#define SHORT_LIVED 2
 
 struct store_mem {
 	struct store store;

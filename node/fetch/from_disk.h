@@ -2,8 +2,8 @@
  *
  * An object that memory takes is read whole, and published in the memory tier once all its sums have proven good: so a damaged one is a miss,
  * and nobody has seen a byte of it. A larger one, and a small one that is not worth it (cache/store.h: is_worth), is published as it lies
- * there, checked and its file open: it is read, and each piece of it checked, when it is sent (cache/reader.h). Whether it is fresh is for the request to see, as with anything that is
- * published.
+ * there, checked and its file open: it is read, and each piece of it checked, when it is sent (cache/reader.h). Whether it is fresh is
+ * for the request to see, as with anything that is published.
  *
  * On the fetcher's loop. */
 #ifndef NODE_FETCH_FROM_DISK_H

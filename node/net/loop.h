@@ -93,8 +93,8 @@ void loop_set_outbuf(struct loop *, struct outbuf *, void (*flush)(struct outbuf
 #define LOOP_SCRATCH_BYTES (17 * 1024)
 char *loop_scratch(struct loop *);
 
-/* A piece of memory that bytes only pass through: the one that was given back last, still warm in the processor's caches, or a new one. It may be
- * held as long as need be; one is kept for the next. */
+/* A piece of memory that bytes only pass through: the one that was given back last, still warm in the processor's caches, or a
+ * new one. It may be held as long as need be; one is kept for the next. */
 #define LOOP_PIECE_BYTES (64 * 1024)
 char *loop_piece_take(struct loop *);
 void loop_piece_give(struct loop *, char *);
